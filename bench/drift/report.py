@@ -1,0 +1,172 @@
+"""The figures as Markdown, written between markers of ``docs/monitoring.md``, and the plots beside it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from bench.drift import plots
+from bench.drift.comparison import first_alarm
+from bench.drift.streams import GROSS, SMALL
+
+DOCS: Final = Path(__file__).parents[2] / "docs"
+NAMES: Final = {
+    "headrace": "headrace",
+    "evidently": "Evidently 0.7.23, DataDriftPreset",
+    "nannyml": "NannyML 0.13.1, univariate",
+    "alibi": "alibi-detect 0.13, TabularDrift",
+    "river_adwin": "river 0.26.1, ADWIN",
+    "river_page_hinkley": "river 0.26.1, Page-Hinkley",
+}
+
+
+def write(results: Mapping[str, Any]) -> None:
+    """Whatever ``results`` holds; other tables stay."""
+    page = DOCS / "monitoring.md"
+    text = page.read_text()
+    images = DOCS / "images"
+    images.mkdir(exist_ok=True)
+    if "comparison" in results:
+        text = _between(text, "comparison", comparison(results["comparison"], results.get("throughput")))
+        (images / "quiet-windows.svg").write_text(plots.quiet_windows(_shares(results["comparison"])))
+    if "false_alarms" in results:
+        text = _between(text, "false alarms", false_alarms(results["false_alarms"]))
+    if "delays" in results:
+        text = _between(text, "delays", delays(results["delays"]))
+    if "throughput" in results:
+        text = _between(text, "throughput", throughput(results["throughput"]))
+    if "year" in results:
+        text = _between(text, "year", year(results["year"]))
+        (images / "year.svg").write_text(plots.year(results["year"]["evidence"], results["year"]["episodes"]))
+    page.write_text(text)
+
+
+def comparison(found: Mapping[str, Any], ours: Mapping[str, Any] | None) -> str:
+    """A row a tool."""
+    head = [
+        "tool",
+        "rows/s (20 features)",
+        "peak MB",
+        "quiet",
+        "wobble",
+        "persistent wobble",
+        "finds +0.25 sd",
+        "finds all-missing",
+    ]
+    rows = []
+    for name, result in found.items():
+        if "error" in result:
+            rows.append([NAMES[name], *["–"] * 6, str(result["error"])[:80]])
+            continue
+        alarms = result["alarms"]
+        speed = f"{result['rows_per_second']:,.0f}"
+        if name == "headrace" and ours is not None:
+            speed = f"{ours['rows_per_second']:,} to profile; {speed} with judging"
+        rows.append(
+            [
+                NAMES[name],
+                speed,
+                f"{result['peak_mb']:.0f}",
+                *(_share(alarms[f"quiet {world}"]) for world in ("independent", "wobbling", "autocorrelated")),
+                _when(alarms["+0.25 sd"]),
+                _when(alarms["feature all missing"]),
+            ]
+        )
+    return _table(head, rows)
+
+
+def false_alarms(found: Sequence[Mapping[str, Any]]) -> str:
+    """A row a world and severity."""
+    head = [
+        "nothing changes, windows are",
+        "severity",
+        "streams × windows",
+        "alarms",
+        "average run length, 95 % interval",
+        "budget",
+    ]
+    rows = [
+        [
+            each["world"],
+            each["severity"],
+            f"{each['streams']} × {each['windows'] // each['streams']}",
+            str(each["alarms"]),
+            f"{each['run_length'][0]:,} – {'∞' if each['run_length'][1] is None else format(each['run_length'][1], ',')}",
+            str(each["budget"]),
+        ]
+        for each in found
+    ]
+    return _table(head, rows)
+
+
+def delays(found: Sequence[Mapping[str, Any]]) -> str:
+    """A row a change, two columns for each length of history."""
+    learnt = sorted({each["learnt"] for each in found})
+    head = ["change", *(f"median (90 %) windows after {windows} windows" for windows in learnt), "named first"]
+    rows = []
+    for name in (*SMALL, *GROSS):
+        of_change = {each["learnt"]: each for each in found if each["change"] == name}
+        cells = [f"{of_change[windows]['median']:g} ({of_change[windows]['p90']:g})" for windows in learnt]
+        rows.append([name, *cells, f"{of_change[learnt[-1]]['named_first']:.0%}"])
+    return _table(head, rows)
+
+
+def throughput(found: Mapping[str, Any]) -> str:
+    """A row a measure."""
+    return _table(
+        ["what", "measured"],
+        [
+            ["profile of 20 features, arrays", f"{found['rows_per_second']:,} rows/s"],
+            ["profile of 20 features, prediction records", f"{found['records_per_second']:,} rows/s"],
+            ["judging a window of 20 features (208 channels)", f"{found['judge_ms']} ms"],
+            ["state of a series of 100 windows in the checkpoint", f"{found['state_bytes'] / 1024:.0f} KiB"],
+            [
+                f"1,000 features × {found['wide_rows']:,} rows",
+                f"{found['wide_seconds']} s; peak {found['wide_peak_mb_early']} MB after a tenth, {found['wide_peak_mb']} MB after all",
+            ],
+        ],
+    )
+
+
+def year(found: Mapping[str, Any]) -> str:
+    """A row an episode of pages and warnings; how many there were of features."""
+    loud = [each for each in found["episodes"] if each["severity"] != "inform"]
+    quiet = len(found["episodes"]) - len(loud)
+    rows = [[each["start"], each["end"] or "–", each["severity"], each["kind"], each["summary"][:160]] for each in loud]
+    pages = sum(each["severity"] == "page" for each in loud)
+    table = _table(["window", "resolved", "severity", "kind", "what it said"], rows)
+    return f"{pages} pages, {len(loud) - pages} warnings, {quiet} notes about features that changed.\n\n{table}"
+
+
+def _shares(found: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    shares = {}
+    for name, result in found.items():
+        alarms = result.get("alarms", {})
+        still, wobbling = alarms.get("quiet independent"), alarms.get("quiet wobbling")
+        if isinstance(still, list) and isinstance(wobbling, list):
+            shares[name] = sum(still) / len(still), sum(wobbling) / len(wobbling)
+    return shares
+
+
+def _share(alarms: Sequence[bool] | str) -> str:
+    return "error" if isinstance(alarms, str) else f"{sum(alarms) / len(alarms):.0%}"
+
+
+def _when(alarms: Any) -> str:
+    if isinstance(alarms, str):
+        return "error"
+    at = first_alarm(alarms)
+    return "no" if at is None else f"window {at}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *[[cell.replace("|", "\\|") for cell in row] for row in rows]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _between(text: str, name: str, content: str) -> str:
+    pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    if not pattern.search(text):
+        message = f"docs/monitoring.md has no place called {name}"
+        raise ValueError(message)
+    return pattern.sub(lambda match: f"{match[1]}{content}\n{match[2]}", text)

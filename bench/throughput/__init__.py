@@ -1,0 +1,1 @@
+"""Inference and its peers side by side on one Kafka: ``python -m bench.throughput``."""

@@ -1,0 +1,5 @@
+"""``python -m cli``: the same as ``headrace``."""
+
+from cli.main import run
+
+run()

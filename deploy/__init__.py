@@ -1,0 +1,1 @@
+"""Ways to run headrace: embedded, in containers, on Kubernetes."""

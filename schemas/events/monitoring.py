@@ -1,0 +1,146 @@
+"""Monitoring: closed windows, alerts and the commands on them, profiles and checkpoints."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from schemas.events.contract import Contract, Identifier, ModelName, Time
+from schemas.events.inference import Route
+
+Severity = Literal["page", "warn", "inform"]
+AlertState = Literal["pending", "firing", "acknowledged", "resolved"]
+Method = Literal["calibrated", "gross", "anchor"]
+AlertKind = Literal["drift", "prediction_drift", "quality", "latency", "errors", "throughput", "kpi", "missing_labels"]
+
+
+class WindowBounds(Contract):
+    """Event time, start inclusive, end exclusive."""
+
+    start: Time
+    end: Time
+
+
+class ChannelResult(Contract):
+    """One statistic of one channel in one window; ``alarming`` is the verdict of the ``method``, which is a plain limit if None.
+
+    ``evidence`` is the base-10 logarithm of an e-value: how much the windows up to this one speak against "nothing has changed".
+    Rows called ``evidence:…`` are those of whole groups of channels; their ``threshold`` is the budget of false alarms.
+    """
+
+    channel: str  # e.g. location:temp, unseen:carrier, prediction:scale, latency:p95, quality:roc_auc, kpi:warned_share
+    statistic: str  # e.g. mean_score, psi, ms, roc_auc, share
+    value: float | None
+    threshold: float | None = None
+    p_value: float | None = None
+    adjusted: float | None = None
+    effect: float | None = None
+    alarming: bool = False
+    method: Method | None = None
+    evidence: float | None = None
+
+
+class ClosedWindow(Contract):
+    """Everything monitoring says of one window of one model, version and route.
+
+    ``lane`` performance: closed by the watermark. ``lane`` quality: closed once enough labels are there or the label time-out is
+    over. A correction repeats the window with a higher ``revision``.
+    """
+
+    ce_type: ClassVar[str] = "headrace.window.v1"
+
+    model: ModelName
+    version: int
+    route: Route
+    lane: Literal["performance", "quality"]
+    window: WindowBounds
+    revision: int = 1
+    rows: int
+    failed: int = 0
+    labelled: int | None = None
+    never_labelled: int | None = None
+    channels: tuple[ChannelResult, ...]
+    closed_at: Time  # event time: the watermark that closed it
+
+
+class Evidence(Contract):
+    """The numbers behind an alert."""
+
+    channel: str
+    statistic: str
+    value: float | None
+    threshold: float | None
+    effect: float | None = None
+
+
+class Alert(Contract):
+    """One state of an alert's life. ``fingerprint`` is what it is about, ``episode`` which time."""
+
+    ce_type: ClassVar[str] = "headrace.alert.v1"
+
+    fingerprint: Identifier
+    model: ModelName
+    version: int | None
+    kind: AlertKind
+    severity: Severity
+    state: AlertState
+    episode: str
+    summary: str
+    evidence: tuple[Evidence, ...]
+    window: WindowBounds
+    started_at: Time
+    updated_at: Time
+    silenced_until: Time | None = None
+    acknowledged_by: str | None = None
+    runbook: str = ""
+
+
+class AlertCommand(Contract):
+    """Acknowledge or silence an alert."""
+
+    ce_type: ClassVar[str] = "headrace.alert-command.v1"
+
+    command_id: Identifier
+    fingerprint: Identifier
+    action: Literal["acknowledge", "silence"]
+    until: Time | None = None
+    actor: Annotated[str, Field(min_length=1, max_length=100)]
+    reason: str = ""
+    issued_at: Time
+
+
+class Profile(Contract):
+    """A partition's share of a window: cumulative and revisioned, so that a later one replaces an earlier one."""
+
+    ce_type: ClassVar[str] = "headrace.profile.v1"
+
+    model: ModelName
+    version: int
+    route: Route
+    partition: int
+    lane: Literal["performance", "quality"] = "performance"
+    window: WindowBounds
+    revision: int
+    complete: bool  # the partition's watermark has passed the window's end and lateness
+    content: dict[str, Any]
+
+
+class MonitoringState(Contract):
+    """A checkpoint; its content belongs to monitoring alone."""
+
+    ce_type: ClassVar[str] = "headrace.monitoring-state.v1"
+
+    content: dict[str, Any]
+
+
+class Progress(Contract):
+    """A partition's event time has reached ``watermark`` for this feature set.
+
+    Every window of the feature set that closes by then has been reported by a `Profile` before this record, or holds no rows of
+    the partition.
+    """
+
+    ce_type: ClassVar[str] = "headrace.monitoring-progress.v1"
+
+    feature_set: str
+    partition: int
+    watermark: Time

@@ -1,0 +1,1 @@
+"""What speaks to the outside: ONNX Runtime, the disk, Prometheus. Vendor errors are translated here."""

@@ -1,0 +1,1 @@
+"""monitoring: profiles of windows per partition, verdicts per model, and the life of alerts."""

@@ -1,0 +1,104 @@
+"""Which channels are watched together, which way a change of them matters, and how rare a false alarm of theirs must be.
+
+Every group of channels has one detector. The detectors of a severity share its budget: each gets that many times the windows.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.definitions import FalseAlarms
+from schemas.events.monitoring import AlertKind, Severity
+from services.monitoring.lanes.calibrated import Group
+
+RISES: Final = frozenset(
+    {"unseen", "errors", "latency", "labels:never_labelled"}
+    | {"quality:log_loss", "quality:brier", "quality:rmse", "quality:mae"}
+)
+FALLS: Final = frozenset({"throughput", "quality:roc_auc", "quality:accuracy", "quality:r2"})
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """What an alarm of a group is."""
+
+    kind: AlertKind
+    severity: Severity
+
+
+DETECTORS: Final[dict[str, Detector]] = {
+    "drift": Detector("drift", "inform"),
+    "prediction_drift": Detector("prediction_drift", "warn"),
+    "label_drift": Detector("prediction_drift", "warn"),
+    "latency": Detector("latency", "warn"),
+    "throughput": Detector("throughput", "warn"),
+    "missing_labels": Detector("missing_labels", "warn"),
+    "errors": Detector("errors", "page"),
+    "quality": Detector("quality", "page"),
+    "kpi": Detector("kpi", "page"),
+    "broken_inputs": Detector("drift", "page"),
+    "broken_predictions": Detector("prediction_drift", "page"),
+}
+GROUPS: Final[dict[str, str]] = {
+    "location": "drift",
+    "scale": "drift",
+    "missing": "drift",
+    "unseen": "drift",
+    "category": "drift",
+    "correlation": "drift",
+    "prediction": "prediction_drift",
+    "labels:positive_rate": "label_drift",
+    "labels:never_labelled": "missing_labels",
+    "latency": "latency",
+    "throughput": "throughput",
+    "errors": "errors",
+    "quality": "quality",
+    "kpi": "kpi",
+}
+
+
+def patience(detector: str, alarms: FalseAlarms) -> float:
+    """Windows between two false alarms of ``detector``, so that all of its severity together keep the budget."""
+    severity = DETECTORS[detector].severity
+    sharing = sum(each.severity == severity for each in DETECTORS.values())
+    budget: int = getattr(alarms, severity)
+    return float(budget * sharing)
+
+
+def groups(channels: Sequence[str], alarms: FalseAlarms) -> list[Group]:
+    """``channels`` by detector; each KPI is a group of its own, called ``kpi:<name>``, and they share the budget."""
+    members: dict[str, list[str]] = {}
+    for channel in channels:
+        group = group_of(channel)
+        if group is not None:
+            members.setdefault(channel if group == "kpi" else group, []).append(channel)
+    figures = sum(name.startswith("kpi:") for name in members)
+    return [
+        Group(
+            name,
+            held,
+            _weights(held),
+            [direction(channel) for channel in held],
+            patience("kpi", alarms) * figures if name.startswith("kpi:") else patience(name, alarms),
+        )
+        for name, held in members.items()
+    ]
+
+
+def group_of(channel: str) -> str | None:
+    """The group of ``channel``: by its whole name, or by what stands before the colon; None if it is only shown."""
+    return GROUPS.get(channel) or GROUPS.get(channel.partition(":")[0])
+
+
+def direction(channel: str) -> int:
+    """1 if only a rise of ``channel`` is bad, -1 if only a fall is, 0 for both."""
+    names = {channel, channel.partition(":")[0]}
+    return 1 if names & RISES else -1 if names & FALLS else 0
+
+
+def _weights(channels: Sequence[str]) -> list[float]:
+    """Equal shares for every family (location, scale, …), equal within one: many pairs must not drown few features."""
+    families = [channel.partition(":")[0] for channel in channels]
+    sizes = Counter(families)
+    return [1 / (len(sizes) * sizes[family]) for family in families]

@@ -1,0 +1,133 @@
+"""Which labels are there, which are due, and what they say of the predictions: the label join's side of stage 1."""
+
+from collections.abc import Container, Sequence
+from typing import Final, NamedTuple
+
+from services.monitoring import inputs, quality
+from services.monitoring.entries import KEPT_AT_LEAST, KEPT_WINDOWS, Entry
+from services.monitoring.joins import AwaitingLabel, JoinStore, ObservedLabel, Place
+from services.monitoring.knowledge import Knowledge, Series
+from services.monitoring.tallies import Tally
+from services.monitoring.windows import WindowPolicy, micros
+
+ENOUGH_LABELLED: Final = 0.95
+KEPT_BEYOND: Final = 86_400_000_000  # a day of event time: how far the labels' ticks may be behind, microseconds
+UNKNOWN_LIFE: Final = 90 * KEPT_BEYOND  # of labels of models without a definition, as long as the topic keeps them
+
+
+class Judged(NamedTuple):
+    """The quality of a window that is due; ``closed_at`` in microseconds."""
+
+    tally: Tally
+    revision: int
+    closed_at: int
+
+
+class Labelling:
+    """Feeds the join and remembers which windows it changed."""
+
+    def __init__(self, store: JoinStore, knowledge: Knowledge) -> None:
+        """``store`` holds predictions and labels; it is the caller's to open, commit and close."""
+        self._store = store
+        self._knowledge = knowledge
+        self._touched: set[Place] = set()  # windows whose pairs may have changed since they were last looked at
+
+    def touch(self, entry: Entry) -> None:
+        """Look at this window again when it is due."""
+        self._touched.add(entry.place)
+
+    def add_predictions(
+        self,
+        series: Series,
+        rows: Sequence[inputs.Prediction],
+        appended: Sequence[int],
+        every: int,
+        windows: Container[Place],
+    ) -> None:
+        """Let the rows that were served wait for labels, if their window is one of ``windows``."""
+        awaiting = []
+        for row, time in zip(rows, appended, strict=True):
+            occurred = micros(row.occurred_at)
+            start, output = occurred - occurred % every, row.outputs
+            if output is None or row.status != "ok" or (series, start) not in windows:
+                continue
+            awaiting.append(
+                AwaitingLabel(
+                    series,
+                    start,
+                    row.event_source,
+                    row.event_id,
+                    output.score if output.score is not None else output.value,
+                    output.label,
+                    output.probabilities if output.score is None else None,
+                    time,
+                )
+            )
+        self._touched |= self._store.add_predictions(awaiting)
+
+    def add_labels(self, labels: Sequence[ObservedLabel]) -> None:
+        """Join labels, or let them wait for their predictions."""
+        kept = [label for label in labels if self._joinable(label.model)]
+        if kept:
+            self._touched |= self._store.add_labels(kept)
+
+    def _joinable(self, model: str) -> bool:
+        watched = self._knowledge.watched(model)
+        return watched is None or watched.policy.every > 0  # windows of rows are not monitored
+
+    def expire(self, feature_set: str, predictions: int | None, labels: int | None) -> None:
+        """Forget labels that found no prediction and can find none any more, at these watermarks of the two topics.
+
+        A prediction that occurred by the time its label was observed is not taken any more then (`entries.Entry.kept_until`
+        and a day), so what is forgotten changes no result, however the two topics were interleaved.
+        """
+        due = _due(predictions, labels)
+        if due is None:
+            return
+        models = self._knowledge.models_of(feature_set)
+        for model in models:
+            watched = self._knowledge.watched(model)
+            if watched is not None:
+                self._store.expire_labels(model, due - _life(watched.policy))
+        for model in self._store.labelled_models:
+            if self._knowledge.watched(model) is None:
+                self._store.expire_labels(model, due - UNKNOWN_LIFE)
+
+    def judge(self, entry: Entry, due: int) -> Judged | None:
+        """The window's quality if ``due`` calls for it: once early, if enough is labelled, and from the time-out on."""
+        place, timed_out = entry.place, due >= entry.timeout_at
+        if due < entry.expected_at or (entry.quality_reported is not None and not timed_out):
+            return None
+        if place not in self._touched and (entry.quality_final or not timed_out):
+            return None
+        rows, labelled = self._store.counts(place)
+        self._touched.discard(place)
+        entry.quality_final = entry.quality_final or timed_out
+        watched = self._knowledge.watched(entry.series.model)
+        if rows == 0 or watched is None or not (timed_out or labelled >= ENOUGH_LABELLED * rows):
+            return None
+        artifact = self._knowledge.artifact(entry.digest)
+        classes = artifact.classes if artifact else ()
+        tally = quality.tally_pairs(watched.definition.spec.target.type, classes, self._store.pairs(place), rows)
+        revision = rows + tally.total(quality.LABELLED) + tally.total(quality.REVISIONS)
+        if revision == entry.quality_reported:
+            return None
+        return Judged(tally, revision, entry.timeout_at if timed_out else due)
+
+    def drop(self, entry: Entry) -> None:
+        """Forget a window and its labels."""
+        self._touched.discard(entry.place)
+        self._store.drop(entry.place)
+
+
+def _due(predictions: int | None, labels: int | None) -> int | None:
+    """The earlier watermark. A topic without any tick is waited for, but not for ever."""
+    if predictions is None:
+        return None if labels is None else labels - UNKNOWN_LIFE
+    return predictions - KEPT_BEYOND if labels is None else min(predictions, labels)
+
+
+def _life(policy: WindowPolicy) -> int:
+    """How long after its observation a label may find a prediction, microseconds of event time."""
+    kept = max(policy.every * KEPT_WINDOWS, KEPT_AT_LEAST)
+    return policy.every + max(policy.lateness, policy.timeout) + kept + KEPT_BEYOND

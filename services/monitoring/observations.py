@@ -1,0 +1,158 @@
+"""What a closed window says to the alerts: its rows grouped by what they are about, with how loud that is."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from schemas.envelope import format_time
+from schemas.events.monitoring import AlertKind, ChannelResult, ClosedWindow, Severity, WindowBounds
+from schemas.identities import alert_fingerprint
+from services.monitoring.detectors import DETECTORS, group_of
+from services.monitoring.judgement import SUMMARY
+
+BROKEN: Final = "broken"  # the subject of what the gross lane finds
+SHADOW_KINDS: Final[frozenset[AlertKind]] = frozenset({"errors"})
+NAMED: Final = 3  # channels that a summary names
+BROKEN_WORDS: Final[dict[AlertKind, str]] = {
+    "drift": "inputs are broken",
+    "prediction_drift": "the predictions are broken",
+    "latency": "predictions take many times as long as ever before",
+}
+WORDS: Final[dict[AlertKind, str]] = {
+    "drift": "inputs have changed",
+    "prediction_drift": "the predictions have changed",
+    "quality": "labelled predictions are worse",
+    "latency": "predictions are slow",
+    "errors": "too many events fail",
+    "throughput": "fewer predictions than usual",
+    "kpi": "a business figure is out of bounds",
+    "missing_labels": "labels are missing",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a window says about one subject of a model; no alarming ``channels``, strongest first, means that it is quiet."""
+
+    model: str
+    version: int
+    route: str
+    kind: AlertKind
+    subject: str
+    window: WindowBounds
+    at: datetime
+    channels: tuple[ChannelResult, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """What the alert is about, across versions."""
+        return alert_fingerprint(self.model, self.kind, self.subject)
+
+    @property
+    def broken(self) -> bool:
+        """Whether the gross lane speaks."""
+        return self.subject.endswith(f":{BROKEN}")
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """Alerts that make this one superfluous while they are active: breakage of the same kind, and that of the inputs."""
+        kinds: tuple[AlertKind, ...] = (
+            ("drift", "prediction_drift") if self.kind == "prediction_drift" else (self.kind,)
+        )
+        found = tuple(alert_fingerprint(self.model, kind, f"{self.route}:{BROKEN}") for kind in kinds)
+        return tuple(each for each in found if each != self.fingerprint)
+
+    @property
+    def severity(self) -> Severity:
+        """A canary wakes nobody, a shadow's users are none; what the registry does about either follows from the alert's kind."""
+        if self.route == "shadow":
+            return "inform"
+        usual = next(each.severity for each in DETECTORS.values() if each.kind == self.kind)
+        loud: Severity = "page" if self.broken else usual
+        return loud if self.route == "champion" or loud != "page" else "warn"
+
+    @property
+    def summary(self) -> str:
+        """One sentence for people."""
+        told = [channel for channel in self.channels if not _is_summary(channel)] or list(self.channels)
+        names = [_words(channel) for channel in told[:NAMED]]
+        more = len(told) - len(names)
+        listed = ", ".join(names) + (f" and {more} more" if more > 0 else "")
+        where = f"{self.model} v{self.version}" + ("" if self.route == "champion" else f" ({self.route})")
+        what = BROKEN_WORDS[self.kind] if self.broken else WORDS[self.kind]
+        between = f"{format_time(self.window.start)}/{format_time(self.window.end)}"
+        return f"{where}: {what} in {between}: {listed}"
+
+
+def observations(closed: ClosedWindow) -> list[Observation]:
+    """Subjects of ``closed`` that could be tested: a group of channels each, every KPI by itself, and what is broken.
+
+    What was not tested, because there were too few rows or there is nothing to compare with, neither alarms nor calms.
+    A shadow serves nobody, so it speaks of its failures alone: they end its rollout. Breakage comes first.
+    """
+    subjects: dict[tuple[AlertKind, str], list[ChannelResult]] = {}
+    for row in closed.channels:
+        about = _about(row, closed.route)
+        if about is None or (closed.route == "shadow" and about[0] not in SHADOW_KINDS):
+            continue
+        if row.alarming or _tested(row):
+            found = subjects.setdefault(about, [])
+            if row.alarming:
+                found.append(row)
+    seen = [
+        Observation(
+            closed.model,
+            closed.version,
+            closed.route,
+            kind,
+            subject,
+            closed.window,
+            closed.closed_at,
+            tuple(sorted(found, key=_strongest_first)),
+        )
+        for (kind, subject), found in subjects.items()
+    ]
+    return sorted(seen, key=lambda each: (not each.broken, each.kind))
+
+
+def _about(row: ChannelResult, route: str) -> tuple[AlertKind, str] | None:
+    """Kind and subject of a row; None for what is only shown."""
+    if row.method == "anchor":
+        return None
+    prefix, _, name = row.channel.partition(":")
+    group = name if prefix == SUMMARY else group_of(row.channel)
+    if group is None:
+        return None
+    figure = name.partition(":")[2] if group.startswith("kpi:") else name if group == "kpi" else ""
+    detector = DETECTORS[group.partition(":")[0]]
+    if figure:
+        return detector.kind, f"{route}:{figure}"
+    if group == "label_drift":
+        return detector.kind, f"{route}:labels"
+    return detector.kind, f"{route}:{BROKEN}" if row.method == "gross" else route
+
+
+def _tested(row: ChannelResult) -> bool:
+    return row.value is not None and (row.threshold is not None or row.channel.startswith("kpi:"))
+
+
+def _is_summary(row: ChannelResult) -> bool:
+    return row.channel.startswith(f"{SUMMARY}:")
+
+
+def _words(row: ChannelResult) -> str:
+    value = "unknown" if row.value is None else f"{row.value:.4g}"
+    limit = "" if row.threshold is None else f" (threshold {row.threshold:.4g})"
+    usual = (
+        "" if row.threshold is not None or row.effect is None or row.value is None else _usual(row.value, row.effect)
+    )
+    name = row.channel if row.method else row.channel.partition(":")[2] or row.channel
+    return f"{name} {row.statistic} {value}{limit}{usual}"
+
+
+def _usual(value: float | None, effect: float | None) -> str:
+    return "" if value is None or effect is None else f" (usually {value - effect:.4g})"
+
+
+def _strongest_first(row: ChannelResult) -> tuple[bool, float, float, str]:
+    return _is_summary(row), -(row.evidence or 0.0), -abs(row.effect or 0.0), row.channel

@@ -1,0 +1,163 @@
+"""Quality of labelled predictions as mergeable integers, and the metrics they give.
+
+Scores are counted per class in `SCORE_BINS` equal bins of [0, 1], so ROC AUC is exact up to ties within a bin; losses are
+fixed-point sums with their squares, so each metric has a standard error.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from schemas.definitions import TargetType
+from services.monitoring.joins import Pair
+from services.monitoring.tallies import Counts, Floats, Tally, fixed_sum
+
+SCORE_BINS: Final = 1000
+LEAST_PROBABILITY: Final = 1e-7
+ROWS: Final = "rows"  # predictions that could have a label
+LABELLED: Final = "labelled"
+REVISIONS: Final = "revisions"  # label versions beyond the first
+
+
+class Metric(NamedTuple):
+    """A metric with its standard error; ``better`` is +1 where more is better, -1 where less is."""
+
+    value: float
+    error: float
+    better: int
+
+
+def tally_pairs(target: TargetType, classes: Sequence[bool | int | str], pairs: Sequence[Pair], rows: int) -> Tally:
+    """The quality of ``pairs``, out of ``rows`` predictions."""
+    tally = Tally()
+    tally.add(ROWS, rows)
+    tally.add(LABELLED, len(pairs))
+    tally.add(REVISIONS, sum(pair.version - 1 for pair in pairs))
+    if target is TargetType.REGRESSION:
+        _regression(pairs, tally)
+        return tally
+    decided = [pair for pair in pairs if pair.predicted is not None]
+    tally.add("decided", len(decided))
+    tally.add("correct", sum(_same(pair.predicted, pair.value) for pair in decided))
+    if target is TargetType.BINARY:
+        _binary(pairs, tally)
+    else:
+        _multiclass(pairs, classes, tally)
+    return tally
+
+
+def metrics(target: TargetType, tally: Tally) -> dict[str, Metric]:
+    """Every metric that ``tally`` allows: roc_auc, log_loss, brier, accuracy; or rmse, mae, r2."""
+    found: dict[str, Metric] = {}
+    if target is TargetType.REGRESSION:
+        return _regression_metrics(tally)
+    if decided := tally.total("decided"):
+        share = tally.total("correct") / decided
+        found["accuracy"] = Metric(share, math.sqrt(max(share * (1 - share), 1 / decided) / decided), 1)
+    if target is TargetType.BINARY:
+        positive = tally.counts.get("score:positive", np.zeros(SCORE_BINS, dtype=np.int64))
+        negative = tally.counts.get("score:negative", np.zeros(SCORE_BINS, dtype=np.int64))
+        if (auc := roc_auc(positive, negative)) is not None:
+            found["roc_auc"] = auc
+    if scored := tally.total("scored"):
+        found["log_loss"] = _mean(tally, "log_loss", scored)
+        if target is TargetType.BINARY:
+            found["brier"] = _mean(tally, "brier", scored)
+    return found
+
+
+def roc_auc(positive: Counts, negative: Counts) -> Metric | None:
+    """Area under the ROC curve from scores counted per class; None without both classes.
+
+    Standard error by Hanley and McNeil (1982).
+    """
+    n_positive, n_negative = int(positive.sum()), int(negative.sum())
+    if n_positive == 0 or n_negative == 0:
+        return None
+    below = np.cumsum(negative) - negative
+    doubled = int((positive * (2 * below + negative)).sum())
+    auc = doubled / (2 * n_positive * n_negative)
+    q1, q2 = auc / (2 - auc), 2 * auc * auc / (1 + auc)
+    variance = auc * (1 - auc) + (n_positive - 1) * (q1 - auc * auc) + (n_negative - 1) * (q2 - auc * auc)
+    return Metric(auc, math.sqrt(max(variance, 0.0) / (n_positive * n_negative)), 1)
+
+
+def positive_rate(tally: Tally) -> float | None:
+    """Share of positive labels (binary)."""
+    positive, negative = tally.counts.get("score:positive"), tally.counts.get("score:negative")
+    if positive is None or negative is None or positive.sum() + negative.sum() == 0:
+        return None
+    return float(positive.sum() / (positive.sum() + negative.sum()))
+
+
+def _binary(pairs: Sequence[Pair], tally: Tally) -> None:
+    scored = [(pair.score, bool(pair.value)) for pair in pairs if pair.score is not None]
+    scores = np.array([score for score, _ in scored], dtype=np.float64)
+    labels = np.array([label for _, label in scored], dtype=np.bool_)
+    bins = np.minimum((np.clip(scores, 0, 1) * SCORE_BINS).astype(np.int64), SCORE_BINS - 1)
+    tally.count("score:positive", np.bincount(bins[labels], minlength=SCORE_BINS).astype(np.int64))
+    tally.count("score:negative", np.bincount(bins[~labels], minlength=SCORE_BINS).astype(np.int64))
+    likelihood = np.where(labels, scores, 1 - scores)
+    _losses(tally, "log_loss", -np.log(np.clip(likelihood, LEAST_PROBABILITY, 1)))
+    _losses(tally, "brier", (scores - labels) ** 2)
+    tally.add("scores", fixed_sum(scores))
+    tally.add("scored", len(scored))
+
+
+def _multiclass(pairs: Sequence[Pair], classes: Sequence[bool | int | str], tally: Tally) -> None:
+    places = {str(value): place for place, value in enumerate(classes)}
+    likelihood = [
+        pair.probabilities[place] if (place := places.get(str(pair.value))) is not None else 0.0
+        for pair in pairs
+        if pair.probabilities is not None and len(pair.probabilities) == len(classes)
+    ]
+    _losses(tally, "log_loss", -np.log(np.clip(np.array(likelihood, dtype=np.float64), LEAST_PROBABILITY, 1)))
+    tally.add("scored", len(likelihood))
+
+
+def _regression(pairs: Sequence[Pair], tally: Tally) -> None:
+    scored = [
+        (pair.score, float(pair.value)) for pair in pairs if pair.score is not None and not isinstance(pair.value, str)
+    ]
+    predicted = np.array([score for score, _ in scored], dtype=np.float64)
+    actual = np.array([value for _, value in scored], dtype=np.float64)
+    _losses(tally, "squared", (predicted - actual) ** 2)
+    _losses(tally, "absolute", np.abs(predicted - actual))
+    tally.add("actual", fixed_sum(actual))
+    tally.add("actual²", fixed_sum(actual**2))
+    tally.add("scored", len(scored))
+
+
+def _regression_metrics(tally: Tally) -> dict[str, Metric]:
+    scored = tally.total("scored")
+    if not scored:
+        return {}
+    squared = _mean(tally, "squared", scored)
+    rmse = math.sqrt(squared.value)
+    found = {
+        "rmse": Metric(rmse, squared.error / (2 * rmse) if rmse else 0.0, -1),
+        "mae": _mean(tally, "absolute", scored),
+    }
+    variance = tally.real("actual²") / scored - (tally.real("actual") / scored) ** 2
+    if variance > 0:
+        found["r2"] = Metric(1 - squared.value / variance, squared.error / variance, 1)
+    return found
+
+
+def _losses(tally: Tally, name: str, values: Floats) -> None:
+    tally.add(name, fixed_sum(values))
+    tally.add(f"{name}²", fixed_sum(values**2))
+
+
+def _mean(tally: Tally, name: str, count: int) -> Metric:
+    mean = tally.real(name) / count
+    variance = max(tally.real(f"{name}²") / count - mean * mean, 0.0)
+    return Metric(mean, math.sqrt(variance / count), -1)
+
+
+def _same(predicted: object, value: object) -> bool:
+    if isinstance(predicted, str) or isinstance(value, str):
+        return str(predicted) == str(value)
+    return predicted == value

@@ -1,0 +1,1 @@
+"""notifier: alerts and decisions that people should hear of, brought to Slack and to webhooks."""

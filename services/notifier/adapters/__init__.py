@@ -1,0 +1,1 @@
+"""Slack and webhooks; vendors' errors are translated here."""

@@ -1,0 +1,213 @@
+"""Bringing a notice to every channel that wants it: pending in the ledger, sent, then delivered or failed.
+
+At least once: a crash between sending and writing ``delivered`` repeats the one message in flight, nothing else. A ledger that
+cannot be written is no crash: the entry is written until Kafka has it, and the message is not sent again meanwhile.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, Literal, Protocol
+
+from schemas.events.monitoring import Severity
+from schemas.events.notifier import Notification
+from services.notifier.lateness import MOST_TOGETHER, TOGETHER, Overdue, aged, together
+from services.notifier.ledger import Ledger, notification_id
+from services.notifier.notices import Notice, loud_enough
+from shared.clock import Clock
+from shared.errors import PermanentError, TransientError
+from shared.logs import get_logger
+
+FIRST_PAUSE: Final = 0.5
+LONGEST_PAUSE: Final = 30.0
+LONGEST_RETRY_AFTER: Final = 120.0
+
+log = get_logger(__name__)
+
+
+class BusyError(TransientError):
+    """The channel asks to be left alone for ``seconds``."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        """``seconds``: from Retry-After."""
+        super().__init__(message)
+        self.seconds = seconds
+
+
+class Channel(Protocol):
+    """Somewhere people read."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the ledger; must never change for one destination."""
+        ...
+
+    @property
+    def least(self) -> Severity:
+        """Quieter notices are not sent."""
+        ...
+
+    @property
+    def for_people(self) -> bool:
+        """Whether many late notices become one message; a program is told of each."""
+        ...
+
+    async def send(self, notice: Notice, opened: str | None) -> str | None:
+        """Send; the channel's own id of the message, if it gives one. ``opened``: that of the message this one continues.
+
+        Raises `TransientError` where it may work later (`BusyError` if the channel says when), `PermanentError` else.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """That a record's message is late, by ``age``. ``behind``: the late ones that wait behind it, in order."""
+
+    age: timedelta
+    behind: Callable[[], Awaitable[Sequence[Overdue]]]
+
+
+Write = Callable[[Notification], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a channel is tried, seconds."""
+
+    give_up_after: float
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+class Delivery:
+    """Delivers one notice after the other, to all channels."""
+
+    def __init__(
+        self, channels: Sequence[Channel], ledger: Ledger, write: Write, clock: Clock, patience: Patience
+    ) -> None:
+        """``write`` writes to the ledger's topic and returns once that is acknowledged; it raises `TransientError` else."""
+        self._channels = channels
+        self._ledger = ledger
+        self._publish = write
+        self._clock = clock
+        self._patience = patience
+
+    @property
+    def longest(self) -> float:
+        """Seconds that one notice may take if no channel answers, Kafka's own trouble aside."""
+        return len(self._channels) * self._patience.give_up_after
+
+    async def deliver(self, notice: Notice, *, again: bool = False, late: Late | None = None) -> None:
+        """Send ``notice`` wherever it is wanted and not settled yet; ``again``: where it failed for good, too.
+
+        ``late``: say so, and where many others wait behind it, tell people of all of them at once.
+        Raises `PermanentError`, after all channels had their turn, if one of them failed for good.
+        """
+        failures = [
+            failure
+            for channel in self._channels
+            if (failure := await self._to(channel, notice, again=again, late=late)) is not None
+        ]
+        if failures:
+            raise PermanentError("; ".join(failures))
+
+    async def _to(self, channel: Channel, notice: Notice, *, again: bool, late: Late | None) -> str | None:
+        if not self._owed(channel, notice, again=again):
+            return None
+        if late is None:
+            return await self._tell(channel, [notice], notice)
+        overdue = Overdue(notice, late.age)
+        if channel.for_people:
+            everything = [overdue, *self._all_owed(channel, notice, await late.behind())]
+            if len(everything) >= TOGETHER:
+                return await self._tell(channel, [each.notice for each in everything], together(everything))
+        return await self._tell(channel, [notice], aged(overdue))
+
+    def _owed(self, channel: Channel, notice: Notice, *, again: bool = False) -> bool:
+        if not loud_enough(notice.severity, channel.least) or self._ledger.settled(channel.name, notice, again=again):
+            return False
+        # of an end only where somebody was told that it began
+        return notice.opening is None or self._ledger.opened(channel.name, notice) is not None
+
+    def _all_owed(self, channel: Channel, first: Notice, behind: Sequence[Overdue]) -> list[Overdue]:
+        """Those of ``behind`` that are to be told with ``first``: each once, and ends of what begins among them too."""
+        taken = {notification_id(channel.name, first)}
+        found: list[Overdue] = []
+        for each in behind[: MOST_TOGETHER - 1]:
+            notice = each.notice
+            identity = notification_id(channel.name, notice)
+            begun = notice.opening is not None and notification_id(channel.name, notice, notice.opening) in taken
+            loud = loud_enough(notice.severity, channel.least)
+            if identity in taken or not (self._owed(channel, notice) or (begun and loud)):
+                continue
+            taken.add(identity)
+            found.append(each)
+        return found
+
+    async def _tell(self, channel: Channel, notices: Sequence[Notice], shown: Notice) -> str | None:
+        """Send ``shown``, which tells of all ``notices``, with an entry for each. If it fails, the first of them has failed."""
+        first, alone = notices[0], len(notices) == 1
+        opened = self._ledger.opened(channel.name, first) if alone else None
+        attempts = [self._ledger.attempts(channel.name, notice) + 1 for notice in notices]
+        for notice, attempt in zip(notices, attempts, strict=True):
+            await self._write(channel, notice, "pending", attempt)
+        try:
+            reference = await self._insist(channel, shown, opened.reference if opened else None)
+        except (PermanentError, TransientError) as error:
+            await self._write(channel, first, "failed", attempts[0], error=str(error))
+            return f"{channel.name}: {error}"
+        if not alone:
+            log.warning("messages that had waited were told as one", channel=channel.name, messages=len(notices))
+        for notice, attempt in zip(notices, attempts, strict=True):  # nothing continues a message that tells of many
+            await self._write(channel, notice, "delivered", attempt, reference=reference if alone else None)
+        return None
+
+    async def _insist(self, channel: Channel, notice: Notice, opened: str | None) -> str | None:
+        deadline = self._clock.monotonic() + self._patience.give_up_after
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return await channel.send(notice, opened)
+            except TransientError as error:
+                wait = pause * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
+                if isinstance(error, BusyError):
+                    wait = max(wait, min(error.seconds, LONGEST_RETRY_AFTER))
+                if self._clock.monotonic() + wait > deadline:
+                    raise
+                pause = min(pause * 2, LONGEST_PAUSE)
+                await self._patience.sleep(wait)
+
+    async def _write(
+        self,
+        channel: Channel,
+        notice: Notice,
+        status: Literal["pending", "delivered", "failed"],
+        attempts: int,
+        *,
+        reference: str | None = None,
+        error: str | None = None,
+    ) -> None:
+        entry = Notification(
+            notification_id=notification_id(channel.name, notice),
+            channel=channel.name,
+            subject=notice.subject,
+            episode=notice.episode,
+            state=notice.state,
+            status=status,
+            attempts=attempts,
+            reference=reference,
+            error=error,
+            at=self._clock.now(),
+        )
+        self._ledger.apply(entry)  # first: were the record handled again by this process, it must know what was sent
+        attempt = 1
+        while True:
+            try:
+                return await self._publish(entry)
+            except TransientError as away:
+                seconds = min(FIRST_PAUSE * 2 ** min(attempt, 30), LONGEST_PAUSE)
+                log.warning("the ledger cannot be written; trying again", status=status, seconds=seconds, why=str(away))
+                await self._patience.sleep(seconds)
+                attempt += 1

@@ -1,0 +1,1 @@
+"""The registry: versions, gates, probe, approval, champion and challenger, all decided from one hash-chained log."""

@@ -1,0 +1,1 @@
+"""validation: the authority on which events and labels count."""

@@ -1,0 +1,1 @@
+"""Vendors' parts: Kafka as the store of the duplicate window."""
