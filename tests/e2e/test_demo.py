@@ -30,6 +30,10 @@ def test_the_demo_ends_with_balanced_accounts_and_leaves_no_process_behind(tmp_p
 
     try:
         eventually(ended, within=500, what="the end of the demo")
+    except AssertionError as error:
+        error.add_note(log.read_text())
+        error.add_note(_last_words(tmp_path))
+        raise
     finally:
         demo.kill()
         demo.wait()
@@ -54,3 +58,11 @@ def test_the_demo_ends_with_balanced_accounts_and_leaves_no_process_behind(tmp_p
     assert len(seen) > 8
     assert left(list(seen.values())) == []
     assert not list(tmp_path.glob("headrace-demo-*")), "the temporary directory is gone"
+
+
+def _last_words(directory: Path, lines: int = 15) -> str:
+    """The ends of the services' logs: what a demo that did not end was waiting for."""
+    return "\n".join(
+        f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+        for log in sorted(directory.glob("headrace-demo-*/logs/*.log"))
+    )
