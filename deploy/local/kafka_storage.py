@@ -53,7 +53,13 @@ def _kafka_uuid() -> str:
 def _ensure_template(template: Path, command: Sequence[str]) -> None:
     if template.exists():
         return
-    with exclusively(template.with_suffix(".lock")), tempfile.TemporaryDirectory(dir=template.parent) as scratch:
+    with (
+        # not the start-up cache's lock: a broker that records one holds that for as long as it runs
+        exclusively(template.with_name(f"{template.name}.lock")),
+        tempfile.TemporaryDirectory(dir=template.parent) as scratch,
+    ):
+        if template.exists():  # another process made it meanwhile
+            return
         home = Path(scratch)
         (home / "server.properties").write_text(kafka_config.server_properties(9092, 9093))
         arguments = ["kafka.tools.StorageTool", "format", "-t", _kafka_uuid(), "-c", "server.properties"]

@@ -159,6 +159,23 @@ async def test_an_unusable_start_up_cache_does_not_keep_the_broker_down(tmp_path
         broker.kill()
 
 
+@pytest.mark.timeout(60)
+def test_a_start_on_an_empty_cache_does_not_wait_for_the_broker_that_records_it(tmp_path: Path) -> None:
+    jars = artifacts.ensure(artifacts.pinned("kafka"), places.cache_dir(), print)
+    with Leash() as leash:
+        first, second = (
+            KafkaProcess(tmp_path / name, jars, leash=leash, cache=tmp_path) for name in ("first", "second")
+        )
+        first.start()
+        assert first._aot.recording
+        first._template.unlink()  # as two that start at once see it
+        second.start()
+        assert first.alive
+        assert second.alive
+        first.kill()
+        second.kill()
+
+
 def test_an_altered_jar_without_network_is_refused_in_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
