@@ -45,7 +45,14 @@ class AcknowledgedProducer:
                 with contextlib.suppress(Exception):
                     await producer.client.close()
 
-    async def commit(self, partition: int, outputs: Sequence[Outgoing], offsets: Mapping[TopicPartition, int]) -> None:
+    async def commit(
+        self,
+        partition: int,
+        outputs: Sequence[Outgoing],
+        offsets: Mapping[TopicPartition, int],
+        *,
+        standing: Mapping[TopicPartition, int] | None = None,  # noqa: ARG002 - proves nothing without a transaction
+    ) -> None:
         """Publish ``outputs``, then commit ``offsets``. What stands on compacted topics is state and comes after the rest:
         state may be behind what was said, never ahead of it.
 

@@ -92,6 +92,12 @@ partitions_owned = gauge(
 rebalances = counter(
     "headrace_rebalances", "Assignments received from the group.", unit="assignments", labels=("stage",)
 )
+offsets_forgotten = counter(
+    "headrace_offsets_forgotten",
+    "Committed records that the group did not know of at a takeover, and the outputs did.",
+    unit="records",
+    labels=("stage",),
+)
 table_records = counter("headrace_table_records", "Records a table applied.", unit="records", labels=("table",))
 table_refused = counter("headrace_table_refused", "Records a table could not apply.", unit="records", labels=("table",))
 table_ready = gauge(

@@ -24,10 +24,11 @@ from shared.group_offsets import next_offset, until_shown
 from shared.health import Health
 from shared.lag import LagWatch
 from shared.logs import get_logger
+from shared.noted_positions import noted_positions
 from shared.partition_slot import OutputProducer, PartitionProcessor, Slot
 from shared.records import TopicNames, topic_name
 from shared.settings import Delivery, PlatformSettings
-from shared.transaction_producer import PartitionProducer, output_places
+from shared.transaction_producer import PartitionProducer, output_places, witnesses
 
 REVOKE_SECONDS: Final = 25.0  # below the rebalance time-out of `shared.broker`
 MAY_PASS: Final = (
@@ -66,6 +67,7 @@ class PartitionHandover(ConsumerRebalanceListener):  # type: ignore[misc]  # aio
         self.busy = asyncio.Lock()
         self._settings = settings
         self._service = service
+        self._partitioning = topics[0].partitioning
         self._delivery = delivery
         self._group = group_name(settings, self.label)
         self._open_partition = open_partition
@@ -160,7 +162,7 @@ class PartitionHandover(ConsumerRebalanceListener):  # type: ignore[misc]  # aio
             await producer.start()
             processor = await self._open_partition(number)
             consumer = self.consumer()
-            following = {place: await next_offset(consumer, place) for place in places}
+            following = await self._following(number, places)
             tallies = await inherited_tallies(self._settings, self._service, following, partition=number)
             # no await from here on: either the partition is open and resumed, or it is not
             self.limit.resume(next(reversed(tallies.values()), Tally()), number)
@@ -182,6 +184,32 @@ class PartitionHandover(ConsumerRebalanceListener):  # type: ignore[misc]  # aio
                 self.fail(f"opening partition {number}", error)
             raise
 
+    async def _following(self, number: int, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Where each of ``places`` goes on: what the group has committed, or more where committed outputs say so."""
+        consumer = self.consumer()
+        following = {place: await next_offset(consumer, place) for place in places}
+        if self._delivery is Delivery.AT_LEAST_ONCE:
+            return following  # outputs are no proof there: those of one topic may stand without those of another
+        said = await noted_positions(self._settings.kafka, self._witnesses(number), group=self._group, partition=number)
+        ahead = {place: said[place.topic] for place, offset in following.items() if said.get(place.topic, 0) > offset}
+        if not ahead:
+            return following
+        ends = await consumer.end_offsets(list(ahead))
+        for place, offset in ahead.items():
+            known = {"stage": self.label, "topic": place.topic, "partition": number}
+            if offset > ends[place]:
+                log.error("outputs speak of more input than there is: was the topic made anew?", **known, said=offset)
+                continue
+            log.warning(
+                "the group has forgotten offsets; the outputs know", **known, group=following[place], said=offset
+            )
+            metrics.offsets_forgotten.labels(self.label).inc(offset - following[place])
+            following[place] = offset
+        return following
+
+    def _witnesses(self, number: int) -> list[TopicPartition]:
+        return witnesses(self._service, number, self._partitioning, self.names)
+
     def _producer(self, number: int) -> OutputProducer:
         if self._delivery is Delivery.AT_LEAST_ONCE:
             return AcknowledgedProducer(self._settings.kafka, self.names, commit_offsets=self._commit_offsets)
@@ -191,6 +219,7 @@ class PartitionHandover(ConsumerRebalanceListener):  # type: ignore[misc]  # aio
             transactional_id=f"{self._group}.{number}",
             group=self._group,
             places=output_places(self._service, number, self.names),
+            witnesses=self._witnesses(number),
         )
 
     async def _commit_offsets(self, offsets: Mapping[TopicPartition, int]) -> None:

@@ -52,8 +52,18 @@ class OutputProducer(Protocol):
         """Close the connection. Never raises."""
         ...
 
-    async def commit(self, partition: int, outputs: Sequence[Outgoing], offsets: Mapping[TopicPartition, int]) -> None:
-        """Publish ``outputs`` and commit ``offsets`` (the next to read). Any error leaves the outcome unknown."""
+    async def commit(
+        self,
+        partition: int,
+        outputs: Sequence[Outgoing],
+        offsets: Mapping[TopicPartition, int],
+        *,
+        standing: Mapping[TopicPartition, int] | None = None,
+    ) -> None:
+        """Publish ``outputs`` and commit ``offsets`` (the next to read). Any error leaves the outcome unknown.
+
+        ``standing``: where every input topic goes on, for the outputs to say so.
+        """
         ...
 
 

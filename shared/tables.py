@@ -3,7 +3,7 @@ offset seen at the start, not when the last record was seen: the last offset may
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Final, Self
@@ -231,6 +231,32 @@ async def last_records(settings: PlatformSettings, topic: Topic, partition: int 
         return [record async for records in _read(consumer, ends) for record in records]
     finally:
         await consumer.stop()
+
+
+async def present_spans(
+    consumer: AIOKafkaConsumer, places: Iterable[TopicPartition]
+) -> dict[TopicPartition, tuple[int, int]]:
+    """First offset and end of those of ``places`` that exist."""
+    wanted = list(places)
+    await consumer._client.set_topics({place.topic for place in wanted})  # noqa: SLF001 - else one request a topic
+    there = [place for place in wanted if place.partition in (consumer.partitions_for_topic(place.topic) or ())]
+    if not there:
+        return {}
+    starts, ends = await asyncio.gather(consumer.beginning_offsets(there), consumer.end_offsets(there))
+    return {place: (starts[place], ends[place]) for place in there}
+
+
+async def read_between(
+    consumer: AIOKafkaConsumer, spans: Mapping[TopicPartition, tuple[int, int]]
+) -> AsyncIterator[Sequence[Record]]:
+    """What stands from the first to the second offset of each place, in batches of one place; records beyond may come along."""
+    if not spans:
+        return
+    consumer.assign(list(spans))
+    for place, (start, _) in spans.items():
+        consumer.seek(place, start)
+    async for records in _read(consumer, {place: end for place, (_, end) in spans.items()}):
+        yield records
 
 
 async def _assign(

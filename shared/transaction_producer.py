@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -10,6 +10,7 @@ from aiokafka.producer import sender
 
 from schemas.topics import CATALOGUE, Partitioning, Topic
 from shared.kafka_clients import MAX_BATCH_BYTES, MAX_REQUEST_BYTES, connection_options, reader
+from shared.noted_positions import encoded, noted
 from shared.records import Outgoing, TopicNames
 from shared.settings import KafkaSettings
 
@@ -37,13 +38,18 @@ class PartitionProducer:
         transactional_id: str,
         group: str,
         places: Sequence[TopicPartition] = (),
+        witnesses: Collection[TopicPartition] = (),
     ) -> None:
-        """``group``: the consumer group whose offsets go into the transactions. ``places``: where outputs may go."""
+        """``group``: the consumer group whose offsets go into the transactions. ``places``: where outputs may go.
+
+        ``witnesses``: those of them on which each transaction notes the offsets that it commits.
+        """
         self.transactional_id: Final = transactional_id
         self._kafka = kafka
         self._names = names
         self._group = group
         self._places = tuple(places)
+        self._witnesses = frozenset(witnesses)
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
@@ -110,8 +116,17 @@ class PartitionProducer:
                 with contextlib.suppress(Exception):
                     await producer.client.close()
 
-    async def commit(self, partition: int, outputs: Sequence[Outgoing], offsets: Mapping[TopicPartition, int]) -> None:
+    async def commit(
+        self,
+        partition: int,
+        outputs: Sequence[Outgoing],
+        offsets: Mapping[TopicPartition, int],
+        *,
+        standing: Mapping[TopicPartition, int] | None = None,
+    ) -> None:
         """Publish ``outputs`` and commit ``offsets`` (the next to read) in one transaction.
+
+        ``standing``: the same of all input topics, also of those that this batch has nothing of; it is noted on the outputs.
 
         Any error leaves the outcome unknown or the producer fenced: the process must end and resume from the log.
         Raises aiokafka's errors; TimeoutError past the transaction's own time-out.
@@ -122,10 +137,11 @@ class PartitionProducer:
             raise RuntimeError(problem)
         async with asyncio.timeout(self._kafka.transaction_timeout + GRACE_SECONDS):
             await producer.begin_transaction()
+            position = encoded(self._group, partition, standing or offsets)
             pending = [
                 await producer.send_batch(batch, topic, partition=number)
                 for (topic, number), items in group(outputs, partition, self._names).items()
-                for batch in batches(producer, items)
+                for batch in batches(producer, noted(items, position) if (topic, number) in self._witnesses else items)
             ]
             # every future is awaited: a rejected produce would otherwise be committed silently
             await asyncio.gather(*pending)
@@ -146,6 +162,14 @@ def output_places(service: str, partition: int, names: TopicNames) -> list[Topic
         for topic in CATALOGUE
         if service in topic.writers and "producers" not in topic.writers
     ]
+
+
+def witnesses(service: str, partition: int, partitioning: Partitioning, names: TopicNames) -> list[TopicPartition]:
+    """Those of `output_places` that no other service and no other partition of a ``partitioning`` input writes to."""
+    own = {
+        names.name(topic) for topic in CATALOGUE if topic.writers == (service,) and topic.partitioning is partitioning
+    }
+    return [place for place in output_places(service, partition, names) if place.topic in own]
 
 
 def group(outputs: Sequence[Outgoing], partition: int, names: TopicNames) -> Batches:

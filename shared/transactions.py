@@ -179,7 +179,7 @@ class _Stage:
         """Publish and commit. Never raises."""
         begun = time.perf_counter()
         try:
-            await slot.producer.commit(slot.number, outputs, following)
+            await slot.producer.commit(slot.number, outputs, following, standing=dict(slot.following))
         except Exception as error:  # the boundary: the outcome is unknown, only the log knows it
             self._handover.fail(f"publishing for partition {slot.number}", error)
             return

@@ -14,7 +14,14 @@ from services.validation.admission import Admitted, Misplaced, Undeliverable, ad
 from services.validation.cases import EventCase, LabelCase, check_features, event_case, label_case
 from services.validation.definitions import Definitions
 from services.validation.duplicates import DuplicateWindow, Sighting, WindowBatch, identity_key
-from services.validation.outcomes import duplicate, forwarded, rejection, validated_event, validated_label
+from services.validation.outcomes import (
+    duplicate,
+    forwarded,
+    rejection,
+    validated_event,
+    validated_label,
+    without_notes,
+)
 from services.validation.resuming import Resumption
 from shared.clock import Clock
 from shared.dead_letters import dead_letter
@@ -145,7 +152,7 @@ class Processor:
         except RefusedRecordError as error:
             return self._dead(record, error.reasons, tally)
         tally.outcomes["tick", "forwarded"] += 1
-        passed = forwarded(LABELS_VALIDATED if topic == LABELS_RAW else EVENTS_VALIDATED, record)
+        passed = without_notes(forwarded(LABELS_VALIDATED if topic == LABELS_RAW else EVENTS_VALIDATED, record))
         try:
             ref = self._definitions.checked_set(tick.feature_set).ref
         except RefusedRecordError:

@@ -35,6 +35,7 @@ from shared.dead_letters import dead_letter, read_dead_letter
 from shared.errors import TransientError
 from shared.health import Health
 from shared.kafka_clients import admin_client, reader
+from shared.noted_positions import POSITION_HEADER, encoded
 from shared.partition_handover import PartitionHandover
 from shared.partition_slot import OutdatedError
 from shared.publishing import Publisher
@@ -164,7 +165,9 @@ async def test_outputs_go_to_the_inputs_partition_to_the_only_one_or_where_they_
         await until(lambda: read_to_end(settings, REGISTRY_EVENTS), 1)
         (validated,) = await read_to_end(settings, EVENTS_VALIDATED)
         (rejected,) = await read_to_end(settings, EVENTS_REJECTED)
-    assert (validated.partition, list(validated.headers)) == (1, [("h", b"1")])
+    assert validated.partition == 1
+    assert [name for name, _ in validated.headers] == ["h", POSITION_HEADER]
+    assert [name for name, _ in rejected.headers] == []
     assert rejected.partition == 0
 
 
@@ -320,6 +323,55 @@ async def test_a_stage_goes_on_where_it_was_stopped(settings: PlatformSettings) 
         async with stage(settings, [EVENTS_RAW], lambda rs: [Outgoing(EVENTS_VALIDATED, r.key, r.value) for r in rs]):
             found = await until(lambda: read_to_end(settings, EVENTS_VALIDATED), round_number + 1)
         assert [r.value for r in found] == [b"%d" % n for n in range(round_number + 1)]
+
+
+async def forget(settings: PlatformSettings, group: str, offsets: dict[Topic, int]) -> None:
+    """Set the offsets of partition 0 that an empty ``group`` has committed."""
+    consumer = reader(settings.kafka, group_id=settings.topics.prefix + group)
+    await consumer.start()
+    try:
+        places = {TopicPartition(topic_name(settings, topic), 0): offset for topic, offset in offsets.items()}
+        consumer.assign(list(places))
+        await consumer.commit(places)
+    finally:
+        await consumer.stop()
+
+
+async def test_a_group_that_has_forgotten_its_offsets_repeats_nothing(settings: PlatformSettings) -> None:
+    await apply_topics(settings, [EVENTS_RAW, LABELS_RAW, EVENTS_VALIDATED])
+    topics = [EVENTS_RAW, LABELS_RAW]
+
+    def process(records: Sequence[Record]) -> list[Outgoing]:
+        return [Outgoing(EVENTS_VALIDATED, r.key, r.value, r.headers) for r in records]
+
+    forged = [(POSITION_HEADER, encoded(f"{settings.topics.prefix}validation.main", 0, {}))]
+    await publish(settings, *(Outgoing(LABELS_RAW, b"k", b"l%d" % n, partition=0) for n in range(3)))
+    async with stage(settings, topics, process):
+        await until(lambda: read_to_end(settings, EVENTS_VALIDATED), 3)
+        for n in range(30):  # what is known of the labels stands far back
+            await publish(settings, Outgoing(EVENTS_RAW, b"k", b"e%d" % n, forged, partition=0))
+        await until(lambda: read_to_end(settings, EVENTS_VALIDATED), 33)
+    await forget(settings, "validation.main", {EVENTS_RAW: 7, LABELS_RAW: 0})
+    await publish(settings, Outgoing(EVENTS_RAW, b"k", b"last", partition=0))
+    async with stage(settings, topics, process) as health:
+        found = await until(lambda: read_to_end(settings, EVENTS_VALIDATED), 34)
+        assert health.failure is None
+    assert Counter(r.value for r in found).most_common(1)[0][1] == 1
+    assert found[-1].value == b"last"
+    assert (await committed(settings, "validation.main", EVENTS_RAW))[0] == 31
+
+
+async def test_what_outputs_say_of_an_input_that_is_not_there_is_not_believed(settings: PlatformSettings) -> None:
+    await apply_topics(settings, [EVENTS_RAW, EVENTS_VALIDATED])
+    group = f"{settings.topics.prefix}validation.main"
+    said = encoded(group, 0, {TopicPartition(topic_name(settings, EVENTS_RAW), 0): 1000})
+    await publish(
+        settings, Outgoing(EVENTS_VALIDATED, b"k", b"of a topic since made anew", [(POSITION_HEADER, said)], 0)
+    )
+    await publish(settings, *(Outgoing(EVENTS_RAW, b"k", b"%d" % n, partition=0) for n in range(3)))
+    async with stage(settings, [EVENTS_RAW], lambda rs: [Outgoing(EVENTS_VALIDATED, r.key, r.value) for r in rs]):
+        found = await until(lambda: read_to_end(settings, EVENTS_VALIDATED), 4)
+    assert [r.value for r in found[1:]] == [b"0", b"1", b"2"]
 
 
 @pytest.mark.parametrize("delivery", Delivery)

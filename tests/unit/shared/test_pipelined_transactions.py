@@ -33,8 +33,16 @@ class Producer:
     async def stop(self) -> None:
         pass
 
-    async def commit(self, partition: int, outputs: Sequence[Outgoing], offsets: Mapping[TopicPartition, int]) -> None:
+    async def commit(
+        self,
+        partition: int,
+        outputs: Sequence[Outgoing],
+        offsets: Mapping[TopicPartition, int],
+        *,
+        standing: Mapping[TopicPartition, int] | None = None,
+    ) -> None:
         assert (partition, len(outputs)) == (0, 1)
+        assert standing == offsets
         self.asked.append(offsets[PLACE])
         await self.go.acquire()
         if self.fails:
