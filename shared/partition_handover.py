@@ -24,7 +24,7 @@ from shared.group_offsets import next_offset, until_shown
 from shared.health import Health
 from shared.lag import LagWatch
 from shared.logs import get_logger
-from shared.noted_positions import noted_positions
+from shared.noted_positions import credible, noted_positions
 from shared.partition_slot import OutputProducer, PartitionProcessor, Slot
 from shared.records import TopicNames, topic_name
 from shared.settings import Delivery, PlatformSettings
@@ -162,7 +162,7 @@ class PartitionHandover(ConsumerRebalanceListener):  # type: ignore[misc]  # aio
             await producer.start()
             processor = await self._open_partition(number)
             consumer = self.consumer()
-            following = await self._following(number, places)
+            following = await self._following(number, places, producer)
             tallies = await inherited_tallies(self._settings, self._service, following, partition=number)
             # no await from here on: either the partition is open and resumed, or it is not
             self.limit.resume(next(reversed(tallies.values()), Tally()), number)
@@ -184,28 +184,33 @@ class PartitionHandover(ConsumerRebalanceListener):  # type: ignore[misc]  # aio
                 self.fail(f"opening partition {number}", error)
             raise
 
-    async def _following(self, number: int, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+    async def _following(
+        self, number: int, places: Sequence[TopicPartition], producer: OutputProducer
+    ) -> dict[TopicPartition, int]:
         """Where each of ``places`` goes on: what the group has committed, or more where committed outputs say so."""
         consumer = self.consumer()
         following = {place: await next_offset(consumer, place) for place in places}
         if self._delivery is Delivery.AT_LEAST_ONCE:
             return following  # outputs are no proof there: those of one topic may stand without those of another
         said = await noted_positions(self._settings.kafka, self._witnesses(number), group=self._group, partition=number)
-        ahead = {place: said[place.topic] for place, offset in following.items() if said.get(place.topic, 0) > offset}
+        ahead = {
+            place: said[place.topic]
+            for place, offset in following.items()
+            if place.topic in said and said[place.topic].offset > offset
+        }
         if not ahead:
             return following
-        ends = await consumer.end_offsets(list(ahead))
-        for place, offset in ahead.items():
-            known = {"stage": self.label, "topic": place.topic, "partition": number}
-            if offset > ends[place]:
-                log.error("outputs speak of more input than there is: was the topic made anew?", **known, said=offset)
-                continue
-            log.warning(
-                "the group has forgotten offsets; the outputs know", **known, group=following[place], said=offset
-            )
-            metrics.offsets_forgotten.labels(self.label).inc(offset - following[place])
-            following[place] = offset
-        return following
+        raised = await credible(consumer, ahead)
+        for place, note in ahead.items():
+            known = {"stage": self.label, "topic": place.topic, "partition": number, "said": note.offset}
+            if place in raised:
+                log.warning("the group has forgotten offsets; the outputs know", group=following[place], **known)
+                metrics.offsets_forgotten.labels(self.label).inc(note.offset - following[place])
+            else:
+                log.error("outputs speak of input that is not there: was the topic made anew?", **known)
+        if raised:
+            await producer.commit(number, [], raised)  # else it would be behind until this topic has a record again
+        return {**following, **raised}
 
     def _witnesses(self, number: int) -> list[TopicPartition]:
         return witnesses(self._service, number, self._partitioning, self.names)

@@ -18,6 +18,7 @@ from services.inference.scoring import Scored, Scorer, row_milliseconds
 from services.inference.serving_plan import CurrentPlan, FeatureSetPlan, ServingPlan, Slot
 from shared.clock import Clock
 from shared.dead_letters import code_of, dead_letter, replay_origin
+from shared.noted_positions import without_notes
 from shared.records import Outgoing, Record
 
 SERVICE: Final = "inference"
@@ -106,7 +107,7 @@ class PartitionScoring:
                 requests.append(found)
             else:
                 positions.append(position)
-                passed.append(Outgoing(PREDICTIONS, record.key, record.value, record.headers))
+                passed.append(without_notes(Outgoing(PREDICTIONS, record.key, record.value, record.headers)))
         served = {feature_set: events for feature_set, events in by_set.items() if events}
         return [(positions, passed)], served, requests
 

@@ -18,6 +18,7 @@ from schemas.topics import (
     retry,
 )
 from shared.dead_letters import replay_origin
+from shared.noted_positions import without_notes
 from shared.records import Outgoing, Record
 
 RETRY: Final = retry("monitoring")
@@ -49,4 +50,4 @@ def passed_on(record: Record) -> Outgoing:
     if topic is None:
         expected = " or ".join((*_FIRST_STAGE, *_SECOND_STAGE))
         raise RefusedRecordError((reason("headers.ce_type", Rule.UNKNOWN_TYPE, expected, kind or "absent"),))
-    return Outgoing(topic, record.key, record.value, record.headers)
+    return without_notes(Outgoing(topic, record.key, record.value, record.headers))

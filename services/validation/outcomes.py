@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from msgspec.structs import replace
 
 from schemas.decoding import SentEvent
 from schemas.envelope import JSON, SPECVERSION, Envelope, format_time
@@ -17,7 +16,6 @@ from schemas.events.ingestion import Event, Label
 from schemas.events.validation import Duplicate, Rejection, ValidatedEvent, ValidatedLabel
 from schemas.reasons import Reason
 from schemas.topics import EVENTS_DUPLICATES, EVENTS_VALIDATED, LABELS_VALIDATED, Topic
-from shared.noted_positions import POSITION_HEADER
 from shared.records import Outgoing, Record
 
 PAYLOAD_HASH: Final = "payloadhash"
@@ -127,11 +125,6 @@ def duplicate(record: Record, envelope: Envelope, payload_hash: str) -> Outgoing
 def forwarded(topic: Topic, record: Record, *, partition: int | None = None) -> Outgoing:
     """The same key, body and headers on ``topic``: ticks on their way down, misplaced records on their way home."""
     return Outgoing(topic, record.key, record.value, record.headers, partition)
-
-
-def without_notes(output: Outgoing) -> Outgoing:
-    """``output`` without the header in which a stage notes how far it is: a producer must not speak for us."""
-    return replace(output, headers=[each for each in output.headers if each[0] != POSITION_HEADER])
 
 
 def _headers(envelope: Envelope, ce_type: str, payload_hash: str) -> list[tuple[str, bytes]]:

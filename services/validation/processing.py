@@ -20,11 +20,11 @@ from services.validation.outcomes import (
     rejection,
     validated_event,
     validated_label,
-    without_notes,
 )
 from services.validation.resuming import Resumption
 from shared.clock import Clock
 from shared.dead_letters import dead_letter
+from shared.noted_positions import without_notes
 from shared.partition_slot import CatchUp, OutdatedError
 from shared.records import Outgoing, Record, TopicNames
 

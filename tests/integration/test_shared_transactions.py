@@ -29,13 +29,14 @@ from schemas.topics import (
     dead_letters,
 )
 from shared import broker as brokers
+from shared import noted_positions as noted_positions_module
 from shared.broker import kafka_broker
 from shared.clock import SystemClock
 from shared.dead_letters import dead_letter, read_dead_letter
 from shared.errors import TransientError
 from shared.health import Health
 from shared.kafka_clients import admin_client, reader
-from shared.noted_positions import POSITION_HEADER, encoded
+from shared.noted_positions import POSITION_HEADER, TAIL, encoded, noted_positions
 from shared.partition_handover import PartitionHandover
 from shared.partition_slot import OutdatedError
 from shared.publishing import Publisher
@@ -344,30 +345,53 @@ async def test_a_group_that_has_forgotten_its_offsets_repeats_nothing(settings: 
     def process(records: Sequence[Record]) -> list[Outgoing]:
         return [Outgoing(EVENTS_VALIDATED, r.key, r.value, r.headers) for r in records]
 
-    forged = [(POSITION_HEADER, encoded(f"{settings.topics.prefix}validation.main", 0, {}))]
     await publish(settings, *(Outgoing(LABELS_RAW, b"k", b"l%d" % n, partition=0) for n in range(3)))
     async with stage(settings, topics, process):
         await until(lambda: read_to_end(settings, EVENTS_VALIDATED), 3)
-        for n in range(30):  # what is known of the labels stands far back
-            await publish(settings, Outgoing(EVENTS_RAW, b"k", b"e%d" % n, forged, partition=0))
-        await until(lambda: read_to_end(settings, EVENTS_VALIDATED), 33)
+        await publish(settings, *(Outgoing(EVENTS_RAW, b"k", b"e%d" % n, partition=0) for n in range(2 * TAIL)))
+        await until(lambda: read_to_end(settings, EVENTS_VALIDATED), 2 * TAIL + 3)
     await forget(settings, "validation.main", {EVENTS_RAW: 7, LABELS_RAW: 0})
     await publish(settings, Outgoing(EVENTS_RAW, b"k", b"last", partition=0))
     async with stage(settings, topics, process) as health:
-        found = await until(lambda: read_to_end(settings, EVENTS_VALIDATED), 34)
+        found = await until(lambda: read_to_end(settings, EVENTS_VALIDATED), 2 * TAIL + 4)
         assert health.failure is None
     assert Counter(r.value for r in found).most_common(1)[0][1] == 1
     assert found[-1].value == b"last"
-    assert (await committed(settings, "validation.main", EVENTS_RAW))[0] == 31
+    assert (await committed(settings, "validation.main", EVENTS_RAW))[0] == 2 * TAIL + 1
+    assert (await committed(settings, "validation.main", LABELS_RAW))[0] == 3, "although no label came since"
 
 
-async def test_what_outputs_say_of_an_input_that_is_not_there_is_not_believed(settings: PlatformSettings) -> None:
+async def test_an_aborted_batch_does_not_hide_what_the_outputs_say(settings: PlatformSettings) -> None:
     await apply_topics(settings, [EVENTS_RAW, EVENTS_VALIDATED])
-    group = f"{settings.topics.prefix}validation.main"
-    said = encoded(group, 0, {TopicPartition(topic_name(settings, EVENTS_RAW), 0): 1000})
-    await publish(
-        settings, Outgoing(EVENTS_VALIDATED, b"k", b"of a topic since made anew", [(POSITION_HEADER, said)], 0)
-    )
+    names = TopicNames(settings.topics.prefix)
+    group, place = f"{settings.topics.prefix}validation.main", TopicPartition(names.name(EVENTS_RAW), 0)
+    output = TopicPartition(names.name(EVENTS_VALIDATED), 0)
+    ours = PartitionProducer(settings.kafka, names, transactional_id=f"{group}.0", group=group, witnesses=[output])
+    await ours.start()
+    await ours.commit(0, [Outgoing(EVENTS_VALIDATED, b"k", b"%d" % n) for n in range(3)], {place: 3})
+    inner = ours._producer
+    assert inner is not None
+    await inner.begin_transaction()
+    for _ in range(2 * TAIL):
+        await inner.send(output.topic, b"aborted", partition=0)
+    await inner.abort_transaction()
+    await ours.stop()
+    said = await noted_positions(settings.kafka, [output], group=group, partition=0)
+    assert {topic: note.offset for topic, note in said.items()} == {place.topic: 3}
+    assert await noted_positions(settings.kafka, [output], group=group, partition=1) == {}
+    assert await noted_positions(settings.kafka, [output], group="another", partition=0) == {}
+
+
+@pytest.mark.parametrize("said", [2, 1000], ids=["grown past it", "not so long"])
+async def test_what_outputs_say_of_a_topic_that_was_made_anew_is_not_believed(
+    settings: PlatformSettings, said: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(noted_positions_module, "SKEW_MILLISECONDS", 0)
+    await apply_topics(settings, [EVENTS_RAW, EVENTS_VALIDATED])
+    place = TopicPartition(topic_name(settings, EVENTS_RAW), 0)
+    note = (POSITION_HEADER, encoded(f"{settings.topics.prefix}validation.main", 0, {place: said}))
+    await publish(settings, Outgoing(EVENTS_VALIDATED, b"k", b"of the topic before", [note], 0))
+    await asyncio.sleep(0.01)  # the broker's clock has milliseconds
     await publish(settings, *(Outgoing(EVENTS_RAW, b"k", b"%d" % n, partition=0) for n in range(3)))
     async with stage(settings, [EVENTS_RAW], lambda rs: [Outgoing(EVENTS_VALIDATED, r.key, r.value) for r in rs]):
         found = await until(lambda: read_to_end(settings, EVENTS_VALIDATED), 4)
