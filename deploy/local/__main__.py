@@ -54,18 +54,19 @@ def _run(options: argparse.Namespace) -> None:
         report=_say,
     ) as platform:
         try:
+            asked = _end_when_asked()  # before anybody can know that all is ready
             if ready_file:
                 _write_ready(ready_file, platform)
             with kept(platform, _say) as keeper:
-                _wait(keeper)
+                _wait(keeper, asked)
         finally:
             signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C does not wait for an orderly end
             if ready_file:
                 ready_file.unlink(missing_ok=True)
 
 
-def _wait(keeper: Keeper) -> None:
-    """Return on SIGINT or SIGTERM; raises PlatformError when a part cannot be kept running."""
+def _end_when_asked() -> threading.Event:
+    """Set by SIGINT and SIGTERM from now on."""
     asked = threading.Event()
 
     def ask(_signal: int, _frame: FrameType | None) -> None:
@@ -73,6 +74,11 @@ def _wait(keeper: Keeper) -> None:
 
     signal.signal(signal.SIGTERM, ask)
     signal.signal(signal.SIGINT, ask)
+    return asked
+
+
+def _wait(keeper: Keeper, asked: threading.Event) -> None:
+    """Return once asked to end; raises PlatformError when a part cannot be kept running."""
     while not asked.wait(_LOOK_S):
         if keeper.failure:
             raise PlatformError(keeper.failure)
