@@ -1,8 +1,9 @@
 """How far an input was processed, as the outputs themselves say: a second witness beside the group's committed offsets.
 
 The last record that a transaction writes to each partition of its stage's own carries the next offsets of its input. It became
-visible together with the group's offsets, so whatever it says was committed: a group that answers with less has forgotten. Kafka 4.3.1 does, after a
-crash of a coordinator with large logs (docs/reliability.md), and whoever believed it would process everything since then again.
+visible together with the group's offsets, so whatever it says was committed: a group that answers with less has forgotten.
+Kafka 4.3.1 does, after a crash of a coordinator with large logs (docs/reliability.md), and whoever believed it would process
+everything since then again.
 """
 
 import asyncio
@@ -42,8 +43,8 @@ class Note(msgspec.Struct, frozen=True):
 
 def noted(items: Sequence[Outgoing], position: bytes) -> list[Outgoing]:
     """``items``, the outputs of one transaction to one partition, the last of them with an encoded ``position``."""
-    *before, last = items
-    return [*before, msgspec.structs.replace(last, headers=[*last.headers, (POSITION_HEADER, position)])]
+    last = items[-1]
+    return [*items[:-1], msgspec.structs.replace(last, headers=[*last.headers, (POSITION_HEADER, position)])]
 
 
 def encoded(group: str, partition: int, offsets: Mapping[TopicPartition, int]) -> bytes:
@@ -95,10 +96,6 @@ def without_notes(output: Outgoing) -> Outgoing:
     return msgspec.structs.replace(output, headers=headers)
 
 
-def _last(spans: Mapping[TopicPartition, tuple[int, int]], tail: int) -> dict[TopicPartition, tuple[int, int]]:
-    return {place: (max(start, end - tail), end) for place, (start, end) in spans.items() if start < end}
-
-
 def positions(records: Sequence[Record], group: str, partition: int) -> Iterator[tuple[int, Position]]:
     """When it was appended, and what it says, for each of ``records`` that speaks of this group and partition."""
     for record in records:
@@ -106,8 +103,10 @@ def positions(records: Sequence[Record], group: str, partition: int) -> Iterator
         if not values:
             continue
         with contextlib.suppress(msgspec.DecodeError):  # not one of ours
-            position = msgspec.json.decode(
-                values[-1], type=Position
-            )  # a record may bring others along: ours comes last
+            position = msgspec.json.decode(values[-1], type=Position)  # the last: a record may bring others along
             if (position.group, position.partition) == (group, partition):
                 yield record.timestamp, position
+
+
+def _last(spans: Mapping[TopicPartition, tuple[int, int]], tail: int) -> dict[TopicPartition, tuple[int, int]]:
+    return {place: (max(start, end - tail), end) for place, (start, end) in spans.items() if start < end}

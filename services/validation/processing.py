@@ -14,13 +14,7 @@ from services.validation.admission import Admitted, Misplaced, Undeliverable, ad
 from services.validation.cases import EventCase, LabelCase, check_features, event_case, label_case
 from services.validation.definitions import Definitions
 from services.validation.duplicates import DuplicateWindow, Sighting, WindowBatch, identity_key
-from services.validation.outcomes import (
-    duplicate,
-    forwarded,
-    rejection,
-    validated_event,
-    validated_label,
-)
+from services.validation.outcomes import duplicate, forwarded, rejection, validated_event, validated_label
 from services.validation.resuming import Resumption
 from shared.clock import Clock
 from shared.dead_letters import dead_letter
