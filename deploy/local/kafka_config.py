@@ -13,6 +13,14 @@ _LIMITS = {
     "offsets.topic.num.partitions": 4,
     "transaction.state.log.num.partitions": 4,
     "share.coordinator.state.topic.num.partitions": 4,
+    # Kafka 4.3.1 loads a group coordinator twice after kill -9: at once, and again when the broker, fenced meanwhile for its old
+    # session, is let in. The first load's end opens the coordinator that the second is still filling, and it answers with offsets of
+    # long ago. Every transaction adds an entry and a marker, so these logs grow quickly; kept at a megabyte, loading is over before
+    # anyone asks. Our own topics say themselves how long a tombstone stays (schemas/topics.py).
+    "offsets.topic.segment.bytes": 1024 * 1024,
+    "transaction.state.log.segment.bytes": 1024 * 1024,
+    "log.cleaner.delete.retention.ms": 10_000,
+    "log.cleaner.backoff.ms": 5_000,
     # Topics come from the catalogue; a mistyped name must be an error.
     "auto.create.topics.enable": "false",
     # No waiting for further group members: tests and demo start theirs one at a time.

@@ -20,6 +20,12 @@ def test_the_configuration_names_both_ports_and_replicates_nothing() -> None:
     assert properties["auto.create.topics.enable"] == "false"
 
 
+def test_what_coordinators_load_after_a_kill_stays_small() -> None:
+    properties = dict(line.split("=", 1) for line in kafka_config.server_properties(2001, 2002).splitlines())
+    assert {properties[f"{log}.segment.bytes"] for log in ("offsets.topic", "transaction.state.log")} == {"1048576"}
+    assert int(properties["log.cleaner.delete.retention.ms"]) <= 10_000
+
+
 def test_the_cluster_id_written_is_the_one_read(tmp_path: Path) -> None:
     assert kafka_storage.cluster_id(tmp_path) is None
     (tmp_path / "data").mkdir()
