@@ -10,7 +10,7 @@ import psutil
 from pydantic import SecretStr
 
 from shared.errors import ConfigurationError
-from shared.settings import KafkaSettings, MongoSettings, PlatformSettings, load, variable
+from shared.settings import KafkaSettings, MongoSettings, PlatformSettings, SigningSettings, load, variable
 
 INGESTION_VARIABLE: Final = variable("ingestion", "url")
 
@@ -62,6 +62,7 @@ def connect() -> Connection:
         update={
             "kafka": KafkaSettings(bootstrap_servers=running["bootstrap_servers"]),
             "mongo": MongoSettings(uri=SecretStr(running["mongo_uri"])),
+            "signing": SigningSettings(keys=Path(running["keys_dir"])),
             "topics": settings.topics.model_copy(
                 update={"prefix": running["prefix"], "partitions": int(running["partitions"])}
             ),

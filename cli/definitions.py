@@ -125,9 +125,9 @@ async def in_force(settings: PlatformSettings, kind: str | None = None) -> list[
     return sorted(found, key=lambda each: (each.kind, each.name, each.major))
 
 
-def get(what: Annotated[Literal["features", "models"], typer.Argument()], *, json: AsJson = False) -> None:
+def get(what: Annotated[Literal["features", "models", "keys"], typer.Argument()], *, json: AsJson = False) -> None:
     """List the definitions in force."""
-    kind = "FeatureSet" if what == "features" else "Model"
+    kind = {"features": "FeatureSet", "models": "Model", "keys": "Key"}[what]
     records = asyncio.run(in_force(connect().settings, kind))
     if json:
         output.document([record.definition for record in records])

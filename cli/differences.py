@@ -12,7 +12,7 @@ from cli import failures, output
 from cli.connection import connect
 from cli.definitions import File, apply_declared, in_force, read_declared
 from cli.output import AsJson
-from schemas.definitions import FeatureSet, Model
+from schemas.definitions import Definition
 from schemas.definitions.parsing import Declared, validate_documents
 from shared.settings import PlatformSettings
 
@@ -64,7 +64,7 @@ def compare(now: Mapping[str, dict[str, Any]], wanted: Mapping[str, dict[str, An
     return {key: lines for key, lines in found.items() if lines}
 
 
-def contents(definitions: list[FeatureSet | Model]) -> Contents:
+def contents(definitions: list[Definition]) -> Contents:
     """By key, spelt alike whoever wrote them."""
     return {each.topic_key: each.model_dump(mode="json", by_alias=True, exclude_none=True) for each in definitions}
 

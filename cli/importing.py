@@ -26,6 +26,7 @@ from shared.errors import RefusedError, TransientError
 from shared.publishing import Publisher
 from shared.records import Outgoing, Record, message
 from shared.settings import PlatformSettings
+from shared.signing import signed
 
 MAX_BYTES: Final = 512 * 1024 * 1024
 _KINDS: Final[dict[int, str]] = {
@@ -59,13 +60,13 @@ async def import_model(
         lineage=Lineage(source="imported", imported_by=by or actor()),
         created_at=SystemClock().now(),
     )
+    record = message(MODELS_CANDIDATES, candidate, key=name, source=SOURCE, id=candidate.candidate_id)
+    offered = signed(settings, by or actor(), record)
     async with follow(settings, REGISTRY_EVENTS) as events:
         async with Publisher(settings) as publisher:
             for outgoing in artifact_records(artifact):
                 await publisher.publish(outgoing)
-            await publisher.publish(
-                message(MODELS_CANDIDATES, candidate, key=name, source=SOURCE, id=candidate.candidate_id)
-            )
+            await publisher.publish(offered)
         if not wait:
             text = f"Offered {file.name} as a version of {name} (digest {candidate.digest[:12]}…)."
             return {"candidate_id": candidate.candidate_id, "digest": candidate.digest, "message": text}

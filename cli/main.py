@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "rejected": Entry("cli.quarantine", "rejected", "Quarantined events and labels, with every reason."),
     "dlq": Entry("cli.dead_letters", "dlq", "Dead letters: what a service could not process."),
     "topics": Entry("cli.operation", "topics", "The topics of the catalogue."),
+    "keys": Entry("cli.keys", "app", "Keys: whose signatures on commands and candidates count."),
     "audit": Entry("cli.operation", "audit", "The registry's hash-chained log."),
     "events": Entry("cli.producing", "events", "Send events."),
     "labels": Entry("cli.producing", "labels", "Send labels."),

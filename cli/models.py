@@ -44,7 +44,7 @@ Actor = Annotated[
     str | None,
     typer.Option(
         "--as",
-        help="Who decides; your login name if not given. Names are recorded, not authenticated: Kafka's access rules protect commands.",
+        help="Who decides, whose key signs it; your login name if not given. `headrace keys create NAME` makes a key.",
     ),
 ]
 

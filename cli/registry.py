@@ -1,7 +1,6 @@
 """Commands to the registry and its answers, over the two topics that carry them; and the registry's log, read to its end."""
 
 import asyncio
-import getpass
 from collections.abc import Callable
 from typing import Final
 from uuid import uuid4
@@ -17,6 +16,7 @@ from shared.kafka_clients import reader
 from shared.publishing import Publisher
 from shared.records import message, read, topic_name
 from shared.settings import PlatformSettings
+from shared.signing import COMMAND_LIFETIME, me, signed
 from shared.tables import read_to_end
 
 SOURCE: Final = "headrace/cli"
@@ -25,7 +25,7 @@ ANSWER_TIMEOUT: Final = 30.0  # seconds
 
 def actor() -> str:
     """Who gives commands from this terminal."""
-    return getpass.getuser()
+    return me()
 
 
 def intent_of(
@@ -63,10 +63,12 @@ async def command(
 
 
 async def order(settings: PlatformSettings, intent: RegistryCommand) -> None:
-    """Publish a command; its answer is nobody's affair."""
+    """Publish a command, signed by its actor; its answer is nobody's affair. Raises `ConfigurationError` without the actor's key."""
     async with Publisher(settings) as publisher:
         key = intent.model or "definitions"
-        await publisher.publish(message(REGISTRY_COMMANDS, intent, key=key, source=SOURCE, id=intent.command_id))
+        record = message(REGISTRY_COMMANDS, intent, key=key, source=SOURCE, id=intent.command_id)
+        expires = intent.issued_at + COMMAND_LIFETIME
+        await publisher.publish(signed(settings, intent.actor, record, expires))
 
 
 async def answered(

@@ -7,7 +7,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from schemas.definitions import Dtype, FeatureSet, Model, TargetType
+from schemas.definitions import Dtype, FeatureSet, Key, Model, Role, TargetType
 from schemas.definitions.estimators import ESTIMATORS, MAX_GRID
 from schemas.definitions.metadata import FORMS
 from schemas.definitions.metrics import GROUP_METRICS, METRICS, Metric
@@ -46,7 +46,17 @@ expressions; besides the features it reads `score` and `label` (binary, multicla
 
 def page() -> str:
     """The whole page; the same code gives the same text."""
-    parts = [_HEAD, *_kind(FeatureSet), _dtypes(), *_kind(Model), _forms(), _EXPRESSIONS, *_estimators(), *_metrics()]
+    parts = [
+        _HEAD,
+        *_kind(FeatureSet),
+        _dtypes(),
+        *_kind(Model),
+        *_kind(Key),
+        _forms(),
+        _EXPRESSIONS,
+        *_estimators(),
+        *_metrics(),
+    ]
     return "\n".join(part.strip() + "\n" for part in parts)
 
 
@@ -85,7 +95,7 @@ def _type(own: dict[str, Any]) -> str:
         return " or ".join(_type(each) for each in own["anyOf"] if each.get("type") != "null")
     if "$ref" in own:
         name = own["$ref"].rsplit("/", 1)[-1]
-        enums = {"Dtype": Dtype, "TargetType": TargetType}
+        enums = {"Dtype": Dtype, "Role": Role, "TargetType": TargetType}
         return " ".join(f"`{each.value}`" for each in enums[name]) if name in enums else "mapping"
     if "const" in own or "enum" in own:
         return " ".join(f"`{each}`" for each in own.get("enum", [own.get("const")]))

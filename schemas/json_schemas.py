@@ -1,4 +1,4 @@
-"""JSON Schema (2020-12) of each contract record and of the two definitions, made from the pydantic models."""
+"""JSON Schema (2020-12) of each contract record and of the definitions, made from the pydantic models."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -7,11 +7,15 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from schemas.contracts import contracts
-from schemas.definitions import FeatureSet, Model
+from schemas.definitions import FeatureSet, Key, Model
 from schemas.definitions.metadata import format_duration
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-_DEFINITIONS: Final[dict[str, type[BaseModel]]] = {"definition.FeatureSet": FeatureSet, "definition.Model": Model}
+_DEFINITIONS: Final[dict[str, type[BaseModel]]] = {
+    "definition.FeatureSet": FeatureSet,
+    "definition.Key": Key,
+    "definition.Model": Model,
+}
 
 
 class _Generator(GenerateJsonSchema):

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from schemas.definitions.key import KeySpec
 from schemas.topics import SERVICES
 from shared.config_file import read_config_file
 from shared.errors import ConfigurationError
@@ -121,6 +122,18 @@ class DeadLetterSettings(Section):
     )  # of what may pass: records in `consume`, whole batches in transactional stages
 
 
+class SigningSettings(Section):
+    """What this process signs with: a directory of private keys, each ``<principal>.pem`` (Ed25519, PKCS 8)."""
+
+    keys: Path | None = None
+
+
+class TrustSettings(Section):
+    """Whose signatures on commands and candidates count without a Key definition. Without a root, none is asked for."""
+
+    roots: tuple[KeySpec, ...] = ()
+
+
 def _instance() -> str:
     host = "".join(c if c.isalnum() or c in "._-" else "-" for c in socket.gethostname()) or "host"
     return f"{host[:60]}-{os.getpid()}"
@@ -146,6 +159,8 @@ class PlatformSettings(BaseSettings):
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()
+    signing: SigningSettings = SigningSettings()
+    trust: TrustSettings = TrustSettings()
     data_dir: Path | None = None
     instance: str = Field(default_factory=_instance, pattern=r"^[A-Za-z0-9._-]{1,80}$")
 

@@ -1,6 +1,7 @@
 """The whole of headrace on one machine: the embedded platform, its topics, and every service as a process of its own."""
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -10,13 +11,22 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from deploy.local import ports
+from deploy.local import ports, signing_keys
 from deploy.local.platform import Endpoints, Platform
 from deploy.local.service import ProcessSpec
 from deploy.local.service_logs import Sink
 from deploy.local.supervisor import Supervisor
+from schemas.definitions import KeySpec
 from schemas.topics import SERVICES
-from shared.settings import KafkaSettings, MongoSettings, PlatformSettings, TopicSettings, variable
+from shared.settings import (
+    KafkaSettings,
+    MongoSettings,
+    PlatformSettings,
+    SigningSettings,
+    TopicSettings,
+    TrustSettings,
+    variable,
+)
 from shared.topic_admin import apply_topics
 
 Report = Callable[[str], None]
@@ -50,6 +60,7 @@ class Stack:
             "urls": self.urls,
             "prefix": self.settings.topics.prefix,
             "data_dir": str(self.data_dir),
+            "keys_dir": str(self.settings.signing.keys),
         }
 
 
@@ -81,7 +92,8 @@ def running_stack(  # noqa: PLR0913 - what `headrace up` offers
     http = {name: _port(ingestion_port if name == "ingestion" else 0) for name in services}
     with ExitStack() as life:
         platform = life.enter_context(Platform(data_dir, kafka_port=kafka_port, report=report))
-        settings = _settings(platform.endpoints, prefix, partitions)
+        roots = signing_keys.ensure(platform.data_dir)
+        settings = _settings(platform.endpoints, prefix, partitions, platform.data_dir, roots)
         created = asyncio.run(apply_topics(settings))
         report(f"Topics are in place ({len(created)} created)")
         specs = [_spec(name, http[name], settings, platform.data_dir, environment or {}) for name in services]
@@ -91,11 +103,15 @@ def running_stack(  # noqa: PLR0913 - what `headrace up` offers
         yield Stack(platform, supervisor, settings, urls, platform.data_dir)
 
 
-def _settings(endpoints: Endpoints, prefix: str, partitions: int) -> PlatformSettings:
+def _settings(
+    endpoints: Endpoints, prefix: str, partitions: int, data_dir: Path, roots: tuple[KeySpec, ...]
+) -> PlatformSettings:
     return PlatformSettings(
         kafka=KafkaSettings(bootstrap_servers=endpoints.bootstrap_servers),
         mongo=MongoSettings(uri=SecretStr(endpoints.mongo_uri or "")),
         topics=TopicSettings(prefix=prefix, partitions=partitions),
+        signing=SigningSettings(keys=signing_keys.of_people(data_dir)),
+        trust=TrustSettings(roots=roots),
     )
 
 
@@ -109,6 +125,7 @@ def _spec(name: str, port: int, settings: PlatformSettings, data_dir: Path, extr
         variable("mongo", "uri"): settings.mongo.uri.get_secret_value(),
         variable("topics", "prefix"): settings.topics.prefix,
         variable("topics", "partitions"): str(settings.topics.partitions),
+        variable("trust", "roots"): json.dumps([root.model_dump(mode="json") for root in settings.trust.roots]),
         variable("http", "host"): _HOST,
         variable("http", "port"): str(port),
         "OMP_NUM_THREADS": "1",  # services share the machine; each is one core's worth
@@ -117,4 +134,6 @@ def _spec(name: str, port: int, settings: PlatformSettings, data_dir: Path, extr
     }
     if name in _KEEPS_FILES:
         env[variable(name, "data_dir")] = str(data_dir / name)
+    if name == "training":
+        env[variable("signing", "keys")] = str(signing_keys.of_service(data_dir, name))
     return ProcessSpec(name, [sys.executable, "-m", f"services.{name}"], env, f"http://{_HOST}:{port}/health/ready")

@@ -1,6 +1,7 @@
-"""What users declare in YAML: FeatureSets and Models, checked as a whole before anything is published."""
+"""What users declare in YAML: FeatureSets, Models and Keys, checked as a whole before anything is published."""
 
 from schemas.definitions.feature_set import Dtype, Feature, FeatureSet, FeatureSetSpec, RowRule
+from schemas.definitions.key import Key, KeySpec, Revocation, Role
 from schemas.definitions.metadata import Metadata
 from schemas.definitions.model import (
     Approval,
@@ -34,6 +35,8 @@ __all__ = [
     "FeatureSet",
     "FeatureSetSpec",
     "Gate",
+    "Key",
+    "KeySpec",
     "Kpi",
     "LabelDelay",
     "Metadata",
@@ -43,6 +46,8 @@ __all__ = [
     "Problem",
     "Recipe",
     "Retraining",
+    "Revocation",
+    "Role",
     "Rollout",
     "RowRule",
     "Split",

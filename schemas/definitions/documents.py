@@ -99,7 +99,7 @@ def read_documents(text: str, source: str | None = None) -> list[Document]:
     except RecursionError:
         raise _refused("nested too deeply", source, len(documents) + 1) from None
     if not documents:
-        raise _refused("holds no definition; expected kind: FeatureSet or kind: Model", source)
+        raise _refused("holds no definition; expected kind: FeatureSet, kind: Model or kind: Key", source)
     return documents
 
 

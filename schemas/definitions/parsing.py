@@ -8,26 +8,27 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from schemas.definitions.documents import Document, read_documents
 from schemas.definitions.feature_set import FeatureSet
+from schemas.definitions.key import Key
 from schemas.definitions.model import Model
 from schemas.definitions.model_checks import model_problems
 from schemas.definitions.problems import MAX_PROBLEMS, DefinitionError, Problem
 from schemas.definitions.sentences import Location, sentence
 
-Definition = Annotated[FeatureSet | Model, Field(discriminator="kind")]
-_ADAPTER: Final[TypeAdapter[FeatureSet | Model]] = TypeAdapter(Definition)
-_KINDS: Final[dict[str | int, type[BaseModel]]] = {"FeatureSet": FeatureSet, "Model": Model}
+Definition = FeatureSet | Model | Key
+_ADAPTER: Final[TypeAdapter[Definition]] = TypeAdapter(Annotated[Definition, Field(discriminator="kind")])
+_KINDS: Final[dict[str | int, type[BaseModel]]] = {"FeatureSet": FeatureSet, "Model": Model, "Key": Key}
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
     """A definition with the place where somebody wrote it."""
 
-    definition: FeatureSet | Model
+    definition: Definition
     document: Document
     source: str | None
 
 
-def parse_definitions(text: str, source: str | None = None) -> list[FeatureSet | Model]:
+def parse_definitions(text: str, source: str | None = None) -> list[Definition]:
     """All definitions of a YAML (or JSON) text, in order. ``source`` is how problems call the text, a file's name.
 
     Raises `DefinitionError` with every problem of every document.
@@ -51,9 +52,9 @@ def parse_declared(text: str, source: str | None = None) -> list[Declared]:
     return declared
 
 
-def validate_documents(documents: Sequence[object]) -> list[FeatureSet | Model]:
+def validate_documents(documents: Sequence[object]) -> list[Definition]:
     """Decoded documents as definitions, in order. Raises `DefinitionError` with every problem of every document."""
-    definitions: list[FeatureSet | Model] = []
+    definitions: list[Definition] = []
     problems: list[Problem] = []
     for number, document in enumerate(documents, start=1):
         definition, found = _judge(number, document)
@@ -65,7 +66,7 @@ def validate_documents(documents: Sequence[object]) -> list[FeatureSet | Model]:
     return definitions
 
 
-def _judge(number: int, document: object) -> tuple[FeatureSet | Model | None, list[Problem]]:
+def _judge(number: int, document: object) -> tuple[Definition | None, list[Problem]]:
     try:
         return _ADAPTER.validate_python(document), []
     except ValidationError as error:
@@ -89,7 +90,7 @@ def _problems(document: int, kind: type[BaseModel] | None, error: ValidationErro
             context = item["ctx"]
             path, message = f"{path}.{context['path']}" if path else context["path"], context["text"]
         elif item["type"].startswith("union_tag"):
-            path, message = "kind", "expected FeatureSet or Model"
+            path, message = "kind", "expected FeatureSet, Model or Key"
         else:
             message = sentence(item, kind, location)
         found.append(Problem(document, path or "(document)", message))

@@ -103,7 +103,7 @@ class DefinitionApplied(Contract):
     """A definition came into force; ``revision`` counts per definition."""
 
     type: Literal["definition-applied"] = "definition-applied"
-    kind: Literal["FeatureSet", "Model"]
+    kind: Literal["FeatureSet", "Model", "Key"]
     name: str
     major: int
     revision: int
@@ -123,6 +123,8 @@ class CandidateRegistered(Contract):
     feature_set: str = ""  # name@major that it was trained on
     size: int | None = None  # bytes
     proposed_by: str | None = None  # the person who imported it, who must not approve it
+    key_id: str | None = None  # of the key that signed it; None where signatures are not asked for
+    offered_at: Time | None = None  # when Kafka appended it, against which a key's revocation counts
 
 
 class CandidateRefused(Contract):
@@ -239,6 +241,20 @@ class ServingRefused(Contract):
     message: str
 
 
+class CommandRefused(Contract):
+    """A command that whoever gave it may not give. It changes nothing and counts for no revision.
+
+    ``claimed_actor`` is what the command said; the event's ``actor`` is who signed it, or ``unverified``.
+    """
+
+    type: Literal["command-refused"] = "command-refused"
+    action: str
+    claimed_actor: str
+    model: str | None = None
+    code: str
+    message: str
+
+
 Fact = Annotated[
     DefinitionApplied
     | CandidateRegistered
@@ -252,7 +268,8 @@ Fact = Annotated[
     | ChampionPromoted
     | ChampionRolledBack
     | ServingConfirmed
-    | ServingRefused,
+    | ServingRefused
+    | CommandRefused,
     Field(discriminator="type"),
 ]
 
@@ -311,7 +328,7 @@ class DefinitionRecord(Contract):
 
     ce_type: ClassVar[str] = "headrace.definition.v1"
 
-    kind: Literal["FeatureSet", "Model"]
+    kind: Literal["FeatureSet", "Model", "Key"]
     name: str
     major: int
     revision: int

@@ -8,6 +8,7 @@ from services.inference.adapters.artifact_cache import ArtifactCache
 from services.inference.adapters.artifact_feed import ArtifactFeed
 from services.inference.adapters.metrics import ServingMetrics, refusals
 from services.inference.adapters.onnxruntime import OnnxSession, SessionOptions, execution_providers, open_session
+from services.inference.credentials import Credentials
 from services.inference.loading import Loader
 from services.inference.model_keeper import KeeperSettings, ModelKeeper
 from services.inference.partition_scoring import SERVICE, PartitionScoring
@@ -29,7 +30,8 @@ from shared.service import App
 def build(settings: Settings) -> App:
     """The service, not started. Raises `ConfigurationError` where the data directory or CUDA cannot be used."""
     own = settings.inference
-    clock, health, roster, plan = SystemClock(), Health(), Roster(), CurrentPlan()
+    clock, health, plan = SystemClock(), Health(), CurrentPlan()
+    roster = Roster(Credentials(settings.trust.roots))
     publisher, observer = Publisher(settings), ServingMetrics()
     cache = _cache(own)
     wake = _Wake()

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.definitions import FeatureSet
+from schemas.definitions import FeatureSet, KeySpec
 from schemas.events.registry import Canary, DeployedVersion, Deployment
 from schemas.events.training import Candidate
 from schemas.model_inputs import problems
+from schemas.signatures import Signed
+from services.inference.credentials import DISTRUSTED, Credentials, Offer
 from services.inference.errors import MAY_STILL_COME, Refusal, VersionRefusedError
 from services.inference.serving_plan import (
     NOTHING_SERVED,
@@ -55,10 +57,12 @@ class Outcome:
 class Roster:
     """Deployments, definitions and candidates as of now, and the versions that were loaded or refused for them."""
 
-    def __init__(self) -> None:
+    def __init__(self, credentials: Credentials | None = None) -> None:
+        """``credentials`` say which candidates may be loaded; without, all of them."""
+        self._credentials = credentials or Credentials()
         self._deployments: dict[str, Deployment] = {}
         self._feature_sets: dict[str, FeatureSet] = {}
-        self._candidates: dict[Place, Candidate] = {}
+        self._offers: dict[Place, tuple[Offer, ...]] = {}
         self._loaded: dict[Place, LoadedVersion] = {}
         self._refused: dict[Place, VersionRefusedError] = {}
         self._champions: dict[str, Wanted] = {}  # what really serves: stays while its successor is not loaded
@@ -91,10 +95,15 @@ class Roster:
             self._try_again([place for place in self._refused if self._set_of(place) == feature_set.ref])
         return found
 
-    def offer(self, candidate: Candidate) -> None:
-        """A candidate was published: what its artifact takes and gives."""
+    def trust(self, name: str, key: KeySpec) -> None:
+        """A Key came into force. What was loaded stays: whether it goes is the registry's decision."""
+        self._credentials.trust(name, key)
+        self._try_again([place for place, error in self._refused.items() if error.code in DISTRUSTED])
+
+    def offer(self, candidate: Candidate, signed: Signed) -> None:
+        """A candidate was published: what its artifact takes and gives, and who says so."""
         place = (candidate.model, candidate.digest)
-        self._candidates[place] = candidate
+        self._offers[place] = self._credentials.kept((*self._offers.get(place, ()), Offer(candidate, signed)))
         self._try_again([place])
 
     def artifact_arrived(self, digest: str) -> None:
@@ -128,8 +137,9 @@ class Roster:
     # ---- what follows
 
     def candidate(self, place: Place) -> Candidate | None:
-        """What is known about the artifact."""
-        return self._candidates.get(place)
+        """What is known about the artifact. Raises `VersionRefusedError` where nobody who counts has signed that."""
+        offers = self._offers.get(place, ())
+        return self._credentials.candidate(offers) if offers else None
 
     def feature_set(self, ref: str) -> FeatureSet | None:
         """The definition in force."""
@@ -221,8 +231,8 @@ class Roster:
         return error.code in (Refusal.DEADLINE, Refusal.STORAGE, Refusal.INTERNAL) or model not in self._champions
 
     def _set_of(self, place: Place) -> str | None:
-        candidate = self._candidates.get(place)
-        return candidate.feature_set if candidate else None
+        offers = self._offers.get(place)
+        return offers[-1].candidate.feature_set if offers else None
 
     def _try_again(self, places: Iterable[Place]) -> None:
         for place in places:

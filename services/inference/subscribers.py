@@ -8,7 +8,7 @@ from typing import Final
 
 from faststream.kafka import KafkaBroker
 
-from schemas.definitions import FeatureSet
+from schemas.definitions import FeatureSet, Key
 from schemas.events.inference import ModelStatus, ServingStarted
 from schemas.events.registry import DefinitionRecord, Deployment
 from schemas.events.training import Candidate
@@ -32,6 +32,7 @@ from shared.logs import get_logger
 from shared.publishing import Publisher
 from shared.records import Record, message, read, topic_name
 from shared.settings import PlatformSettings
+from shared.signing import arrived
 from shared.tables import Table, read_to_end
 from shared.transactions import OpenPartition, transactional_subscriber
 
@@ -68,18 +69,21 @@ def apply_deployment(roster: Roster, record: Record) -> None:
 
 
 def apply_definition(roster: Roster, record: Record) -> None:
-    """A FeatureSet; Model definitions say nothing that serving needs. Raises `RefusedRecordError`, ValidationError."""
+    """A FeatureSet or a Key; Model definitions say nothing that serving needs. Raises `RefusedRecordError`, ValidationError."""
     if record.value is None:
         return
     definition = read(DefinitionRecord, record)[1]
     if definition.kind == "FeatureSet":
         for problem in roster.define(FeatureSet.model_validate(definition.definition)):
             log.error("a definition was not taken over: a served model cannot be filled from it", problem=problem)
+    elif definition.kind == "Key":
+        roster.trust(definition.name, Key.model_validate(definition.definition).spec)
 
 
 def apply_candidate(roster: Roster, record: Record) -> None:
     """A candidate. Raises `RefusedRecordError`."""
-    roster.offer(read(Candidate, record)[1])
+    envelope, candidate = read(Candidate, record)
+    roster.offer(candidate, arrived(MODELS_CANDIDATES, record, envelope))
 
 
 async def publish_status(publisher: Publisher, status: ModelStatus) -> None:

@@ -55,7 +55,7 @@ class Knowledge:
         if record.kind == "FeatureSet":
             feature_set = FeatureSet.model_validate(record.definition)
             self._sets[feature_set.ref] = feature_set
-        else:
+        elif record.kind == "Model":
             model = Model.model_validate(record.definition)
             self._models[model.metadata.name] = model
         self._watched.clear()

@@ -9,6 +9,7 @@ from schemas.events.registry import (
     CandidateRefused,
     ChampionPromoted,
     ChampionRolledBack,
+    CommandRefused,
     GatesEvaluated,
     RegistryEvent,
     ServingRefused,
@@ -133,6 +134,9 @@ def _fact(event: RegistryEvent, *, needs_approval: bool) -> tuple[Severity, str,
             return "inform", f"{model}: a candidate was known already", fact.message
         case CandidateRefused():
             return "warn", f"{model}: a candidate was refused", f"{fact.code}: {fact.message}"
+        case CommandRefused():
+            text = f"{fact.claimed_actor} ({event.actor}) tried to {fact.action}: {fact.message}"
+            return "warn", f"{fact.model or 'registry'}: a command was refused", text
         case ServingRefused():
             return "page", f"{model} v{fact.version} cannot be served", fact.message
         case _:

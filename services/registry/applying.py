@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from schemas.definitions import DefinitionError, FeatureSet, Model, Problem, validate_documents
+from schemas.definitions import Definition, DefinitionError, FeatureSet, Key, Model, Problem, validate_documents
 from schemas.definitions.cross_checks import compatibility, compile_problems, cross_check
 from schemas.definitions.model_checks import model_problems
 from schemas.definitions.problems import capped, count
 from schemas.events.registry import ApplyDefinitions, DefinitionApplied
+from services.registry.revocation import consequences
 from services.registry.state import State
 from services.registry.verdicts import Accepted, Entry, Refused, Unchanged, Verdict
-
-Definition = FeatureSet | Model
 
 
 def apply(state: State, action: ApplyDefinitions, expected_revision: int | None) -> Verdict:
@@ -42,7 +41,9 @@ def _verdict(state: State, definitions: Sequence[Definition], *, dry_run: bool) 
     names = ", ".join(_called(definition) for definition in fresh)
     if dry_run:
         return Accepted((), f"this would put in force: {names}.")
-    return Accepted(tuple(_applied(state, definition) for definition in fresh), f"in force: {names}.")
+    applied = tuple(_applied(state, definition) for definition in fresh)
+    keys = [definition.spec for definition in fresh if isinstance(definition, Key)]
+    return Accepted((*applied, *consequences(state, keys)), f"in force: {names}.")
 
 
 def _applied(state: State, definition: Definition) -> Entry:
@@ -58,14 +59,14 @@ def _applied(state: State, definition: Definition) -> Entry:
 
 
 def _in_order(definitions: Sequence[Definition]) -> list[Definition]:
-    """Feature sets first, so that whoever reads the topic knows them before the models that need them."""
+    """Models last, so that whoever reads the topic knows the feature sets that they need."""
     return sorted(definitions, key=lambda definition: isinstance(definition, Model))
 
 
 def _called(definition: Definition) -> str:
     if isinstance(definition, FeatureSet):
         return f"FeatureSet {definition.metadata.name} {definition.spec.version}"
-    return f"Model {definition.metadata.name}"
+    return f"{definition.kind} {definition.metadata.name}"
 
 
 def _in_force(state: State, definition: Definition) -> Definition | None:
@@ -95,6 +96,8 @@ def _problems(state: State, definitions: Sequence[Definition], number: int, defi
             return [Problem(number, "metadata.name", f"document {earlier} already defines {definition.topic_key}")]
     if isinstance(definition, FeatureSet):
         return _feature_set_problems(state, definitions, number, definition)
+    if isinstance(definition, Key):
+        return _key_problems(state, definitions, number, definition)
     return _model_problems(state, definitions, number, definition)
 
 
@@ -135,6 +138,25 @@ def _model_problems(state: State, definitions: Sequence[Definition], number: int
     ):
         text = f"{new.metadata.name} has versions that predict {old.spec.target.type.value}; another target is another model"
         found.append(Problem(number, "spec.target.type", text))
+    return found
+
+
+def _key_problems(state: State, definitions: Sequence[Definition], number: int, new: Key) -> list[Problem]:
+    """A key stays what it is: another public key or person is another Key, and a revocation cannot be taken back."""
+    found = []
+    old = _in_force(state, new)
+    if isinstance(old, Key):
+        if (old.spec.public_key, old.spec.principal) != (new.spec.public_key, new.spec.principal):
+            text = f"{new.metadata.name} is the key {old.spec.key_id} of {old.spec.principal}; give another key another name"
+            found.append(Problem(number, "spec", text))
+        if old.spec.revoked is not None and new.spec.revoked is None:
+            text = f"{new.metadata.name} is revoked, which cannot be taken back; make another key"
+            found.append(Problem(number, "spec.revoked", text))
+    others = (*(each.definition for each in state.definitions.values()), *definitions[: number - 1])
+    for other in others:
+        if isinstance(other, Key) and other.topic_key != new.topic_key and other.spec.public_key == new.spec.public_key:
+            text = f"{other.metadata.name} has the same public key; one key has one name"
+            found.append(Problem(number, "spec.publicKey", text))
     return found
 
 

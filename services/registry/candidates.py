@@ -8,10 +8,14 @@ from schemas.definitions import FeatureSet, Model, TargetType
 from schemas.events.registry import CandidateRefused, CandidateRegistered, VersionProbed
 from schemas.events.training import Candidate
 from schemas.model_inputs import problems
+from schemas.signatures import EXPIRED, INVALID, REVOKED, UNSIGNED
+from schemas.vouching import SIGNER
+from services.registry.authority import NOT_ASKED, Voucher
 from services.registry.state import FAILED_GATES, Check, ModelState, State, Version
 from services.registry.verdicts import Entry
 
 MAX_ARTIFACT_BYTES: Final = 512 * 1024 * 1024
+UNTRUSTED: Final = frozenset({UNSIGNED, INVALID, REVOKED, EXPIRED, SIGNER})
 ARTIFACT_MISSING: Final = "artifact_missing"
 KNOWN: Final = "known"
 BINARY_CLASSES: Final = 2
@@ -29,10 +33,16 @@ class ProbeResult:
     latency_ms: float | None = None
 
 
-def consider(state: State, candidate: Candidate) -> tuple[Entry, ...]:
-    """The facts that follow from a candidate; () for one that was dealt with before."""
+def consider(state: State, candidate: Candidate, voucher: Voucher = NOT_ASKED) -> tuple[Entry, ...]:
+    """The facts that follow from a candidate; () for one that was dealt with before.
+
+    One that nobody vouches for becomes a version in quarantine; it takes neither the id nor the bytes from one that is signed.
+    """
     model = state.model(candidate.model)
-    same_id = [version for version in model.versions.values() if version.candidate_id == candidate.candidate_id]
+    offered = [version for version in model.versions.values() if version.candidate_id == candidate.candidate_id]
+    same_id = [version for version in offered if version.probe_code not in UNTRUSTED]
+    if voucher.code is not None and any((v.digest, v.probe_code) == (candidate.digest, voucher.code) for v in offered):
+        return ()
     if any(version.digest != candidate.digest for version in same_id):
         message = f"candidate {candidate.candidate_id} was offered before with other bytes; a new model needs a new candidate id."
         return _refused(model, candidate, "candidate_conflict", message)
@@ -56,8 +66,13 @@ def consider(state: State, candidate: Candidate) -> tuple[Entry, ...]:
         feature_set=candidate.feature_set,
         size=candidate.size,
         proposed_by=candidate.lineage.imported_by,
+        key_id=voucher.key_id,
+        offered_at=voucher.offered_at,
     )
-    return (Entry(model.name, registered),)
+    if voucher.code is None:
+        return (Entry(model.name, registered),)
+    distrusted = VersionProbed(version=registered.version, passed=False, code=voucher.code, message=voucher.message)
+    return Entry(model.name, registered), Entry(model.name, distrusted)
 
 
 def probed(state: State, result: ProbeResult) -> tuple[Entry, ...]:
@@ -85,14 +100,16 @@ def unprobed(state: State) -> tuple[tuple[str, Version], ...]:
     )
 
 
-def _lost(version: Version) -> bool:
-    """Whether its file never arrived, so that the same bytes may be offered again."""
-    return version.probe_code == ARTIFACT_MISSING
+def _may_return(version: Version) -> bool:
+    """Whether the same bytes may be offered again: its file never arrived, or nobody vouched for it."""
+    return version.probe_code == ARTIFACT_MISSING or version.probe_code in UNTRUSTED
 
 
 def _with_bytes(model: ModelState, digest: str) -> Version | None:
     """The newest version with these bytes."""
-    found = [number for number, version in model.versions.items() if version.digest == digest and not _lost(version)]
+    found = [
+        number for number, version in model.versions.items() if version.digest == digest and not _may_return(version)
+    ]
     return model.versions[max(found)] if found else None
 
 

@@ -5,12 +5,13 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
-from schemas.definitions import FeatureSet, Model
+from schemas.definitions import Definition, FeatureSet, Key, Model
 from schemas.events import registry as facts
 from schemas.events.registry import RegistryEvent
 from services.registry import audit
 from services.registry.state import Challenger, Check, DefinitionState, ModelState, Serving, State, Version
 
+_KINDS: Final[Mapping[str, type[Definition]]] = {"FeatureSet": FeatureSet, "Model": Model, "Key": Key}
 LINE_KEPT: Final = 100  # champions that a rollback can reach step by step
 
 K = TypeVar("K")
@@ -41,6 +42,8 @@ def fold(events: Iterable[RegistryEvent], state: State | None = None) -> State:
 def evolve(state: State, event: RegistryEvent) -> State:
     """``state`` after ``event``; trusts the event, which `fold` or the journal has checked."""
     moved = replace(state, sequence=event.sequence, head=event.hash)
+    if isinstance(event.fact, facts.CommandRefused):
+        return moved
     if isinstance(event.fact, facts.DefinitionApplied):
         return replace(moved, definitions=_with(state.definitions, event.model, _defined(state, event, event.fact)))
     model = replace(state.model(event.model), revision=event.revision)
@@ -59,8 +62,8 @@ def _defined(state: State, event: RegistryEvent, fact: facts.DefinitionApplied) 
     commands = before.commands if before is not None else MappingProxyType({})
     if event.command_id is not None:
         commands = _with(commands, event.command_id, event.revision)
-    kind = FeatureSet if fact.kind == "FeatureSet" else Model
-    return DefinitionState(event.model, event.revision, kind.model_validate(fact.definition), commands)
+    definition = _KINDS[fact.kind].model_validate(fact.definition)
+    return DefinitionState(event.model, event.revision, definition, commands)
 
 
 def _change(model: ModelState, number: int, **changes: Any) -> ModelState:
@@ -81,6 +84,8 @@ def _registered(model: ModelState, event: RegistryEvent) -> ModelState:
         ),
         size=fact.size,
         proposed_by=fact.proposed_by,
+        key_id=fact.key_id,
+        offered_at=fact.offered_at,
     )
     return replace(model, versions=_with(model.versions, fact.version, version))
 

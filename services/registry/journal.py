@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from schemas.events.registry import DefinitionApplied, RegistryEvent
+from schemas.events.registry import CommandRefused, DefinitionApplied, RegistryEvent
 from services.registry import audit
 from services.registry.automatic import next_steps
 from services.registry.evolution import evolve
@@ -57,7 +57,7 @@ def _event(state: State, entry: Entry, author: Author) -> RegistryEvent:
         RegistryEvent(
             sequence=state.sequence + 1,
             model=entry.subject,
-            revision=_revision(state, entry) + 1,
+            revision=_revision(state, entry),
             fact=entry.fact,
             actor=author.actor,
             reason=author.reason,
@@ -70,6 +70,11 @@ def _event(state: State, entry: Entry, author: Author) -> RegistryEvent:
 
 
 def _revision(state: State, entry: Entry) -> int:
+    """The subject's revision with this event: one more, except that a refusal changes nothing."""
+    return _revision_before(state, entry) + (0 if isinstance(entry.fact, CommandRefused) else 1)
+
+
+def _revision_before(state: State, entry: Entry) -> int:
     if isinstance(entry.fact, DefinitionApplied):
         known = state.definitions.get(entry.subject)
         return 0 if known is None else known.revision
@@ -80,6 +85,8 @@ def _touched(state: State, events: list[RegistryEvent]) -> list[str]:
     """The models whose automatic steps may have changed: those with an event, and those whose definition came or changed."""
     names: dict[str, None] = {}
     for event in events:
+        if isinstance(event.fact, CommandRefused):
+            continue
         if not isinstance(event.fact, DefinitionApplied):
             names[event.model] = None
         elif event.fact.kind == "Model" and event.fact.name in state.models:

@@ -6,9 +6,10 @@ from typing import Any, Final
 from schemas.events.contract import Contract
 from schemas.events.inference import ModelStatus
 from schemas.events.monitoring import Alert, ClosedWindow
-from schemas.events.registry import RegistryCommand, RegistryNudge, RegistryReply
+from schemas.events.registry import CommandRefused, RegistryCommand, RegistryNudge, RegistryReply
 from schemas.events.training import ArtifactManifest, Candidate
-from schemas.reasons import RefusedRecordError
+from schemas.reasons import RefusedRecordError, shortened
+from schemas.signatures import Signed
 from schemas.topics import (
     ALERTS,
     INFERENCE_STATUS,
@@ -20,18 +21,20 @@ from schemas.topics import (
     retry,
 )
 from services.registry import automatic, candidates, publications
-from services.registry.answers import Answers, reply
+from services.registry.answers import MESSAGE_LIMIT, Answers, reply
+from services.registry.authority import UNAUTHORISED, Authority
 from services.registry.candidates import ProbeResult
 from services.registry.decisions import decide
 from services.registry.journal import REGISTRY, Author, record
 from services.registry.probing import ProbeRequest, Probes
 from services.registry.promotion import QualityWindows
-from services.registry.state import State
+from services.registry.state import Check, State
 from services.registry.unreadable import refusal
-from services.registry.verdicts import Accepted, Entry, too_long
+from services.registry.verdicts import Accepted, Entry, Refused, too_long
 from shared.clock import Clock
 from shared.dead_letters import code_of, dead_letter
 from shared.records import Outgoing, Record, TopicNames, read
+from shared.signing import arrived
 
 SERVICE: Final = "registry"
 RETRY: Final = retry(SERVICE)
@@ -45,7 +48,7 @@ TOPICS: Final = (
     RETRY,
 )
 
-Handler = Callable[["RegistryProcessor", Any, str | None], list[Outgoing]]
+Handler = Callable[["RegistryProcessor", Any, Signed], list[Outgoing]]
 
 
 class RegistryProcessor:
@@ -60,6 +63,7 @@ class RegistryProcessor:
         probes: Probes,
         names: TopicNames,
         clock: Clock,
+        authority: Authority,
     ) -> None:
         """``state`` is the fold of registry.events; ``answers`` and ``windows`` what else was remembered."""
         self.state = state
@@ -68,6 +72,7 @@ class RegistryProcessor:
         self._probes = probes
         self._names = names
         self._clock = clock
+        self._authority = authority
 
     def process(self, records: Sequence[Record]) -> Sequence[Outgoing]:
         """What follows from ``records``, and from the probes that ended since."""
@@ -99,7 +104,7 @@ class RegistryProcessor:
         if topic.name not in (home.name, RETRY.name):  # a replayed dead letter is judged by its type alone
             raise publications.unknown_type(topic, kind)
         envelope, body = read(cls, item)
-        return handler(self, body, envelope.traceparent)
+        return handler(self, body, arrived(home, item, envelope))
 
     def _refused(self, item: Record, error: RefusedRecordError) -> list[Outgoing]:
         topic = self._names.logical(item.topic)
@@ -110,7 +115,12 @@ class RegistryProcessor:
 
     # ---- each kind of input
 
-    def _command(self, command: RegistryCommand, trace: str | None) -> list[Outgoing]:
+    def _command(self, command: RegistryCommand, signed: Signed) -> list[Outgoing]:
+        trace = signed.envelope.traceparent
+        denied = self._authority.denial(self.state, command, signed)
+        if denied is not None:  # not remembered: whoever may give this command may still do so, under the same id
+            entries = self._audited(command, denied.refusal, denied.actor, trace)
+            return [*entries, publications.reply(reply(command, denied.refusal, self.state), self._clock.now(), trace)]
         earlier = self._answers.earlier(self.state, command)
         if earlier is not None:
             return [publications.reply(earlier, self._clock.now(), trace)]
@@ -122,29 +132,47 @@ class RegistryProcessor:
                 outgoing = self._record(verdict.entries, author, trace)
             except RefusedRecordError as error:
                 verdict = too_long(error.reasons[0])
+        elif isinstance(verdict, Refused) and verdict.code == UNAUTHORISED:
+            outgoing = self._audited(command, verdict, command.actor, trace)
         answer: RegistryReply = reply(command, verdict, self.state)
         self._answers.remember(answer)
         return [*outgoing, publications.reply(answer, self._clock.now(), trace)]
 
-    def _candidate(self, candidate: Candidate, trace: str | None) -> list[Outgoing]:
+    def _audited(self, command: RegistryCommand, refused: Refused, actor: str, trace: str | None) -> list[Outgoing]:
+        """Who tried what without being allowed to belongs into the log that nobody can edit."""
+        fact = CommandRefused(
+            action=command.action.action,
+            claimed_actor=command.actor,
+            model=None if command.model is None else shortened(command.model),
+            code=refused.code,
+            message=shortened(refused.message, MESSAGE_LIMIT),
+        )
+        known = command.model is not None and command.model in self.state.models
+        subject = command.model if known and command.model is not None else REGISTRY
+        author = Author(actor, self._clock.now(), command.reason, command.command_id)
+        return self._record((Entry(subject, fact),), author, trace)
+
+    def _candidate(self, candidate: Candidate, signed: Signed) -> list[Outgoing]:
         before = self.state.model(candidate.model).versions.keys()
-        entries = candidates.consider(self.state, candidate)
+        voucher = self._authority.voucher(self.state, candidate, signed)
+        entries = candidates.consider(self.state, candidate, voucher)
         run = candidate.lineage.run_id
         author = Author(
             candidate.lineage.imported_by or "training", self._clock.now(), f"run {run}" if run else "offered"
         )
-        outgoing = self._record(entries, author, trace)
+        outgoing = self._record(entries, author, signed.envelope.traceparent)
         feature_set = self.state.feature_set(candidate.feature_set)
-        for version in self.state.model(candidate.model).versions.keys() - before:
-            if feature_set is not None:
+        versions = self.state.model(candidate.model).versions
+        for version in versions.keys() - before:
+            if feature_set is not None and versions[version].probe is Check.PENDING:
                 self._probes.request(ProbeRequest(candidate.model, version, candidate, feature_set))
         return outgoing
 
-    def _manifest(self, manifest: ArtifactManifest, _: str | None) -> list[Outgoing]:
+    def _manifest(self, manifest: ArtifactManifest, _: Signed) -> list[Outgoing]:
         self._probes.arrived(manifest.digest)
         return []
 
-    def _window(self, window: ClosedWindow, trace: str | None) -> list[Outgoing]:
+    def _window(self, window: ClosedWindow, signed: Signed) -> list[Outgoing]:
         model = self.state.models.get(window.model)
         if model is None or window.version not in model.versions or not self._windows.observe(window):
             return []
@@ -154,17 +182,20 @@ class RegistryProcessor:
         pair = (model.champion.number, model.challenger.version)
         self._windows.keep(model.name, pair)
         entries = automatic.on_evidence(self.state, model.name, self._windows.pairs(model.name, *pair))
-        return self._record(entries, Author(REGISTRY, self._clock.now(), "quality windows"), trace)
+        author = Author(REGISTRY, self._clock.now(), "quality windows")
+        return self._record(entries, author, signed.envelope.traceparent)
 
-    def _alert(self, alert: Alert, trace: str | None) -> list[Outgoing]:
+    def _alert(self, alert: Alert, signed: Signed) -> list[Outgoing]:
         reason = f"alert {alert.fingerprint}, episode {alert.episode}"
-        return self._record(automatic.on_alert(self.state, alert), Author(REGISTRY, self._clock.now(), reason), trace)
+        author = Author(REGISTRY, self._clock.now(), reason)
+        return self._record(automatic.on_alert(self.state, alert), author, signed.envelope.traceparent)
 
-    def _status(self, status: ModelStatus, trace: str | None) -> list[Outgoing]:
+    def _status(self, status: ModelStatus, signed: Signed) -> list[Outgoing]:
         entries = automatic.on_status(self.state, status)
-        return self._record(entries, Author("inference", self._clock.now(), f"reported by {status.instance}"), trace)
+        author = Author("inference", self._clock.now(), f"reported by {status.instance}")
+        return self._record(entries, author, signed.envelope.traceparent)
 
-    def _nudged(self, _: RegistryNudge, __: str | None) -> list[Outgoing]:
+    def _nudged(self, _: RegistryNudge, __: Signed) -> list[Outgoing]:
         return []  # `process` looks at the probes after every batch
 
     def _probed(self, result: ProbeResult) -> list[Outgoing]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Literal
 
-from schemas.definitions import FeatureSet, Model
+from schemas.definitions import Definition, FeatureSet, Key, KeySpec, Model
 from schemas.events.registry import GateResult
 
 GENESIS: Final = "0" * 64  # the hash before the first event
@@ -43,6 +44,8 @@ class Version:
     group_metrics: Mapping[str, Metrics] = field(default_factory=lambda: MappingProxyType({}))
     size: int | None = None
     proposed_by: str | None = None
+    key_id: str | None = None
+    offered_at: datetime | None = None
     probe: Check = Check.PENDING
     probe_code: str | None = None
     probe_message: str = ""
@@ -114,7 +117,7 @@ class DefinitionState:
 
     subject: str
     revision: int
-    definition: FeatureSet | Model
+    definition: Definition
     commands: MappingProxyType[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -141,6 +144,11 @@ class State:
         name, _, major = ref.partition("@")
         found = self.definitions.get(f"FeatureSet/{name}/{major}")
         return found.definition if found is not None and isinstance(found.definition, FeatureSet) else None
+
+    def keys(self) -> tuple[KeySpec, ...]:
+        """The keys in force."""
+        found = (each.definition for each in self.definitions.values())
+        return tuple(definition.spec for definition in found if isinstance(definition, Key))
 
     def answered(self, command_id: str) -> tuple[str, int] | None:
         """Which subject a command changed, and the revision it led to; None if it never changed anything."""

@@ -7,6 +7,7 @@ from schemas.topics import REGISTRY_COMMANDS
 from services.registry.adapters import log
 from services.registry.adapters.probe_process import ProbeLimits
 from services.registry.adapters.prober import Prober
+from services.registry.authority import Authority
 from services.registry.processor import SERVICE, TOPICS, RegistryProcessor
 from services.registry.publications import SOURCE
 from services.registry.settings import Settings
@@ -23,6 +24,10 @@ logger = get_logger(__name__)
 
 def subscribe(broker: KafkaBroker, settings: Settings, *, publisher: Publisher, health: Health, clock: Clock) -> None:
     """Decide on everything that arrives. All topics have one partition, so one instance has them all; others stand by."""
+    if not settings.trust.roots:
+        logger.warning(
+            "commands and candidates are taken unsigned: HEADRACE_TRUST__ROOTS names nobody whose signature counts"
+        )
 
     async def wake() -> None:
         try:
@@ -48,6 +53,7 @@ def subscribe(broker: KafkaBroker, settings: Settings, *, publisher: Publisher, 
             probes=prober,
             names=TopicNames(settings.topics.prefix),
             clock=clock,
+            authority=Authority(settings.trust.roots),
         )
         for request in await log.probe_requests(settings, state):
             prober.request(request)

@@ -16,6 +16,7 @@ from shared.heartbeats import Heartbeats
 from shared.publishing import Publisher
 from shared.records import Outgoing
 from shared.service import App
+from shared.signing import signed
 
 SERVICE = "training"
 
@@ -55,6 +56,7 @@ def build(settings: Settings) -> App:
         topics=topics,
         publish=publish,
         commit=ResultProducer(settings),
+        sign=lambda offered: signed(settings, SERVICE, offered),
         clock=clock,
         health=health,
     )

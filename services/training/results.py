@@ -1,5 +1,6 @@
 """What a run says on the bus, as records: identities follow from the run, so a repetition is recognised as one."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -39,9 +40,15 @@ def _chunk(digest: str, number: int, body: bytes, at: datetime) -> Outgoing:
 
 
 def completion(
-    candidate: Candidate, artifact: bytes, *, request_id: str, seconds: float, at: datetime
+    candidate: Candidate,
+    artifact: bytes,
+    *,
+    request_id: str,
+    seconds: float,
+    at: datetime,
+    sign: Callable[[Outgoing], Outgoing],
 ) -> list[Outgoing]:
-    """Everything that a successful run publishes, to be committed together.
+    """Everything that a successful run publishes, to be committed together; the candidate is put through ``sign``.
 
     Raises `RunError`: ``artifact_altered`` when ``artifact`` is not what the candidate names, ``artifact_too_large``,
     ``candidate_too_large``: a transaction that can never be committed must not be tried again and again.
@@ -64,8 +71,8 @@ def completion(
         metrics=candidate.metrics,
         seconds=round(seconds, 3),
     )
-    offered = message(
-        MODELS_CANDIDATES, candidate, key=candidate.model, source=SOURCE, id=candidate.candidate_id, time=at
+    offered = sign(
+        message(MODELS_CANDIDATES, candidate, key=candidate.model, source=SOURCE, id=candidate.candidate_id, time=at)
     )
     if len(offered.value or b"") > LARGEST_CANDIDATE:
         sentence = (

@@ -74,10 +74,11 @@ class Runner:
         topics: ValidatedTopics,
         publish: Publish,
         commit: Commit,
+        sign: Callable[[Outgoing], Outgoing],
         clock: Clock,
         health: Health,
     ) -> None:
-        """``publish`` for what a run does, ``commit`` for what came of it."""
+        """``publish`` for what a run does, ``commit`` for what came of it, ``sign`` for the candidate."""
         self._settings = settings
         self._directory = directory
         self._ledger = ledger
@@ -85,6 +86,7 @@ class Runner:
         self._topics = topics
         self._publish = publish
         self._commit = commit
+        self._sign = sign
         self._clock = clock
         self._health = health
         self._asked = asyncio.Event()
@@ -263,7 +265,9 @@ class Runner:
         candidate = decode(Candidate, await asyncio.to_thread(job.candidate_path.read_bytes))
         artifact = await asyncio.to_thread(job.artifact_path.read_bytes)
         now, seconds = self._clock.now(), self._clock.monotonic() - begun
-        outputs = completion(candidate, artifact, request_id=request.request_id, seconds=seconds, at=now)
+        outputs = completion(
+            candidate, artifact, request_id=request.request_id, seconds=seconds, at=now, sign=self._sign
+        )
         won = await self._commit(job.run_id, self._ledger.offset(request.request_id), outputs)
         self._ledger.finish(request.request_id)
         measures.runs.labels("completed" if won else "repeated").inc()

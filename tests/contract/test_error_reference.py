@@ -12,6 +12,7 @@ from bad_input.records import BODIES
 from schemas.reasons import Reason, Rule
 from services.inference.errors import Refusal
 from services.ingestion.problems import status_of
+from services.registry.candidates import UNTRUSTED
 from shared.errors import EXIT_CONFIGURATION, EXIT_RESTART
 
 ROOT = Path(__file__).parents[2]
@@ -71,7 +72,7 @@ WRITTEN = {
     "Records": {rule.value for rule in Rule},
     "HTTP problems": arguments("services/ingestion", 1, "Problem") | {"http-404", "http-405", "http-500"},
     "Dead letters": {"permanent", "transient", "unexpected"},
-    "Model files": PROBE,
+    "Model files": PROBE | UNTRUSTED,
     "Candidates": pairs("services/registry/candidates.py") | {"candidate_conflict"},
     "Commands": arguments("services/registry", 0, "Refused"),
     "Versions at inference": {refusal.value for refusal in Refusal},

@@ -44,6 +44,7 @@ from services.inference.scoring import Scorer, ScoringLimits
 from services.inference.serving_plan import CurrentPlan
 from services.registry.answers import Answers
 from services.registry.audit import Head, verify
+from services.registry.authority import Authority
 from services.registry.candidates import ProbeResult
 from services.registry.probing import ProbeRequest
 from services.registry.processor import RegistryProcessor
@@ -136,6 +137,7 @@ def _registry() -> RegistryProcessor:
         probes=_Probes(),
         names=TopicNames("t."),
         clock=FixedClock(samples.NOW),
+        authority=Authority(),
     )
 
 

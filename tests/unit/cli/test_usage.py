@@ -84,6 +84,7 @@ def test_a_running_headrace_is_used_although_a_file_has_other_settings(
         "partitions": 2,
         "ingestion_url": None,
         "data_dir": str(tmp_path),
+        "keys_dir": str(tmp_path / "keys"),
         "pid": os.getpid(),
     }
     current_file().write_text(json.dumps(here))

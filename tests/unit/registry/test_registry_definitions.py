@@ -40,7 +40,7 @@ def test_one_bad_document_keeps_all_out_and_every_problem_is_told_with_its_path(
     assert (reply.status, reply.code) == ("refused", "invalid")
     assert list(reply.problems) == [
         "document 2, spec.target.colour: unknown key",
-        "document 3, kind: expected FeatureSet or Model",
+        "document 3, kind: expected FeatureSet, Model or Key",
     ]
     assert play.events == []
 

@@ -25,6 +25,7 @@ from schemas.topics import (
 )
 from services.registry.adapters.artifacts import Assembly
 from services.registry.answers import Answers
+from services.registry.authority import Authority
 from services.registry.candidates import ProbeResult
 from services.registry.model_file import ModelRefusedError
 from services.registry.probing import ProbeRequest
@@ -69,6 +70,7 @@ def over(state: State, windows: QualityWindows) -> RegistryProcessor:
         probes=InstantProbes(),
         names=TopicNames("t."),
         clock=FixedClock(samples.NOW),
+        authority=Authority(),
     )
 
 

@@ -52,7 +52,7 @@ def test_both_documents_are_right() -> None:
         ("  entity: ride\n", "", "defs/rides.yaml:5, document 1, spec.entity: is missing"),
         ("type: binary", "type: binery", "defs/rides.yaml:22, document 2, spec.target.type: "),
         ("C: 1.0", "bogus: 1", "defs/rides.yaml:26, document 2, spec.recipe.parameters.bogus: "),
-        ("kind: Model", "kind: Pod", "defs/rides.yaml:15, document 2, kind: expected FeatureSet or Model"),
+        ("kind: Model", "kind: Pod", "defs/rides.yaml:15, document 2, kind: expected FeatureSet, Model or Key"),
     ],
 )
 def test_a_problem_is_told_with_its_line(before: str, after: str, place: str) -> None:

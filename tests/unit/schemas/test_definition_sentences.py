@@ -140,7 +140,7 @@ def test_a_wrong_value_is_answered_with_a_right_one(
 
 @pytest.mark.parametrize("text", ["- 1\n", "just text\n", "kind: Pod\n", "metadata: {}\n"])
 def test_what_is_no_definition_at_all_is_said_so(text: str) -> None:
-    with pytest.raises(DefinitionError, match=r"must be a mapping|expected FeatureSet or Model"):
+    with pytest.raises(DefinitionError, match=r"must be a mapping|expected FeatureSet, Model or Key"):
         parse_definitions(text)
 
 
