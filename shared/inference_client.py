@@ -115,7 +115,7 @@ class InferenceClient:
         reply = await self.ask(model, encode(body), key=key, seconds=seconds)
         return _checked(reply.response(), reply.status)
 
-    async def ask(  # noqa: PLR0913 - what a request consists of
+    async def ask(
         self,
         model: str,
         body: bytes,

@@ -14,10 +14,10 @@ from schemas.events.platform import Heartbeat
 from schemas.events.registry import Canary, DeployedVersion, Deployment
 from schemas.events.training import Candidate, Lineage, ModelInput, ModelOutputs
 from schemas.topics import DEPLOYMENTS, INFERENCE_REQUESTS, INFERENCE_RESPONSES, MODELS_CANDIDATES, PLATFORM_HEARTBEATS
+from services.ingestion.admission import Admission
 from services.ingestion.asking import Asking
 from services.ingestion.in_flight import InFlight
 from services.ingestion.routes import routes
-from services.ingestion.admission import Admission
 from services.ingestion.served import ServedModels
 from services.ingestion.settings import IngestionSettings
 from services.ingestion.v2_routes import v2_routes

@@ -52,7 +52,7 @@ def refused(request: Request, error: RequestError, at: datetime) -> Outgoing:
     return _response(request, "refused", at, error=str(error), reasons=error.reasons)
 
 
-def _response(  # noqa: PLR0913 - the parts of a response
+def _response(
     request: Request, status: ResponseStatus, at: datetime, *, version: str | None = None,
     outputs: tuple[Tensor, ...] = (), error: str | None = None, reasons: tuple[Reason, ...] = (),
 ) -> Outgoing:  # fmt: skip

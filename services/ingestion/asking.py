@@ -59,7 +59,7 @@ class Ask(Protocol):
 class Asking:
     """One for the process. ``count(kind, status)`` is told every answer."""
 
-    def __init__(  # noqa: PLR0913 - what it works with
+    def __init__(
         self,
         settings: IngestionSettings,
         *,

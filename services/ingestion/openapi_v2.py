@@ -98,7 +98,7 @@ def _infer(responses: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _get(summary: str, kind: str, responses: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    open_to_all = {"security": []} if kind == "server" else {}
+    open_to_all: dict[str, Any] = {"security": []} if kind == "server" else {}
     return {"summary": summary, **open_to_all, "responses": {"200": _ok("Yes", schema), **_problems(kind, responses)}}
 
 
