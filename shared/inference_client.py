@@ -20,7 +20,7 @@ from schemas.events.contract import decode, encode
 from schemas.events.open_inference import Datatype, InferenceRequest, InferenceResponse, RequestedOutput, Tensor
 from schemas.topics import INFERENCE_REQUESTS, INFERENCE_RESPONSES
 from shared.clock import Clock, SystemClock
-from shared.errors import PermanentError, RefusedError, UnansweredError
+from shared.errors import PermanentError, RefusedError, TransientError, UnansweredError
 from shared.health import Health
 from shared.publishing import Publisher
 from shared.records import Outgoing, Record
@@ -28,6 +28,7 @@ from shared.settings import PlatformSettings, load
 from shared.tables import Table
 
 GRACE_SECONDS: Final = 0.5  # beyond the deadline, for the word that it was missed
+DRAIN_SECONDS: Final = 1.0  # for what is being answered while the client is left
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
@@ -93,6 +94,11 @@ class InferenceClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._waiting:
+            await asyncio.wait(list(self._waiting.values()), timeout=DRAIN_SECONDS)
+        for answer in self._waiting.values():
+            if not answer.done():
+                answer.set_exception(TransientError("The client was closed before an answer came; ask again."))
         await self._entered.aclose()
 
     async def infer(
@@ -127,7 +133,8 @@ class InferenceClient:
     ) -> Reply:
         """What is answered within ``seconds`` to ``body``, the bytes of an `InferenceRequest`. ``source`` None: the client's.
 
-        Raises `UnansweredError` where nothing came, and what `Publisher.publish` raises. To be cancelled is to wait no longer.
+        Raises `UnansweredError` where nothing came, `TransientError` where the client is left meanwhile, and what
+        `Publisher.publish` raises. To be cancelled is to wait no longer.
         """
         identity, now = str(uuid4()), self._clock.now()
         envelope = Envelope(

@@ -10,7 +10,7 @@ from schemas.envelope import Envelope, decode_headers, encode_headers
 from schemas.events.open_inference import InferenceResponse
 from schemas.topics import INFERENCE_RESPONSES
 from shared.clock import FixedClock
-from shared.errors import OutcomeUnknownError, PermanentError, RefusedError, UnansweredError
+from shared.errors import OutcomeUnknownError, PermanentError, RefusedError, TransientError, UnansweredError
 from shared.inference_client import InferenceClient, Reply, tensors_of
 from shared.records import Outgoing, StoredRecord
 from shared.settings import PlatformSettings
@@ -90,6 +90,19 @@ async def test_what_the_broker_says_is_passed_on() -> None:
     stream.failure = OutcomeUnknownError("no word")
     with pytest.raises(OutcomeUnknownError):
         await stream.client.ask("late", b"{}", key="k", seconds=5)
+
+
+async def test_whoever_leaves_lets_those_who_wait_be_answered_and_tells_the_others() -> None:
+    stream = Stream()
+    asking = [asyncio.create_task(stream.client.ask("late", b"{}", key="k", seconds=60)) for _ in range(2)]
+    [answered, _] = await stream.asked(2)
+    leaving = asyncio.create_task(stream.client.__aexit__(None, None, None))
+    await asyncio.sleep(0)
+    stream.client.take(reply(answered, b"in time"))
+    await leaving
+    assert (await asking[0]).body == b"in time"
+    with pytest.raises(TransientError, match="closed before an answer came"):
+        await asking[1]
 
 
 @pytest.mark.parametrize(
