@@ -15,8 +15,9 @@ from schemas.definitions import TargetType
 from schemas.envelope import decode_headers, format_time
 from schemas.events.training import ModelOutputs
 from schemas.topics import INFERENCE_REQUESTS, MODELS_CANDIDATES
+from services.ingestion.app import build
 from services.ingestion.openapi import document
-from services.ingestion.settings import IngestionSettings
+from services.ingestion.settings import IngestionSettings, Settings
 from services.ingestion.v2_routes import BODY_BYTES
 from shared.errors import OutcomeUnknownError, PermanentError
 from shared.records import message
@@ -267,6 +268,9 @@ async def test_the_server_says_what_it_is() -> None:
 
 async def test_unless_it_is_switched_on_the_protocol_is_not_there() -> None:
     assert IngestionSettings().v2 is False
+    off, on = (build(Settings(ingestion=IngestionSettings(v2=v2))) for v2 in (False, True))
+    assert {"table responses", "table deployments", "table heartbeats"} == {*on.health.missing} - {*off.health.missing}
+    assert len(on.components) - len(off.components) == 3
     answer = await EdgeScene().post(BODY, PATH)
     assert answer.status_code == 404
     async with V2Scene().client() as client:
