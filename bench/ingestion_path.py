@@ -16,6 +16,7 @@ from bench import sampling
 from bench.inference_path.scene import TRACE, Stream
 from bench.timing import machine, measure
 from bench.validation_path import definition_record
+from services.ingestion.admission import Admission
 from services.ingestion.app import count_answer
 from services.ingestion.definitions import Definitions
 from services.ingestion.edge import Edge
@@ -50,7 +51,7 @@ class Request:
         settings, health = IngestionSettings(), Health()
         edge = Edge(settings, definitions=definitions, publish=_publish, clock=SystemClock(), count=count_answer)
         in_flight = InFlight(limit_bytes=settings.in_flight_bytes, limit_requests=settings.in_flight_requests)
-        self._application = routes(settings, edge=edge, in_flight=in_flight, health=health)
+        self._application = routes(edge=edge, admission=Admission(settings, in_flight=in_flight, health=health))
         lines = [
             msgspec.json.encode(_structured(n, event) if structured else event) for n, event in enumerate(stream.sent())
         ]

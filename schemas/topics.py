@@ -225,7 +225,7 @@ MODELS_CANDIDATES = Topic(
     "model",
     "Models that ask to be registered: digest, signature, metrics, reference bins, lineage.",
     ("training", CLIENTS),
-    ("registry", "inference", "monitoring", CLIENTS),
+    ("ingestion", "registry", "inference", "monitoring", CLIENTS),
     ("headrace.candidate.v1",),
 )
 REGISTRY_COMMANDS = Topic(
@@ -259,7 +259,7 @@ DEPLOYMENTS = Topic(
     "model",
     "Champion, canary and shadows of each model: all that inference needs to know.",
     ("registry",),
-    ("inference", "monitoring", CLIENTS),
+    ("ingestion", "inference", "monitoring", CLIENTS),
     ("headrace.deployment.v1",),
     cleanup=Cleanup.COMPACT,
 )
@@ -286,7 +286,7 @@ INFERENCE_REQUESTS = Topic(
     "inference.requests",
     "request key (the entity, or whatever groups a client's requests)",
     "Requests of the Open Inference Protocol V2, answered on inference.responses in the same partition.",
-    (CLIENTS,),
+    ("ingestion", CLIENTS),
     ("inference",),
     ("headrace.inference-request.v1",),
     Partitioning.ENTITY,
@@ -297,7 +297,7 @@ INFERENCE_RESPONSES = Topic(
     "request key",
     "One response per request: outputs, or why there are none.",
     ("inference",),
-    (CLIENTS,),
+    ("ingestion", CLIENTS),
     ("headrace.inference-response.v1",),
     Partitioning.ENTITY,
     retention=_days(1),
@@ -363,7 +363,7 @@ PLATFORM_HEARTBEATS = Topic(
     "service/instance",
     "Version, progress, lag and resources of every running process.",
     SERVICES,
-    ("monitoring", CLIENTS),
+    ("ingestion", "monitoring", CLIENTS),
     ("headrace.heartbeat.v1",),
     retention=_days(7),
 )

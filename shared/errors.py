@@ -22,6 +22,10 @@ class OutcomeUnknownError(TransientError):
     """A publish that was neither acknowledged nor refused in time: retry with the same id."""
 
 
+class UnansweredError(TransientError):
+    """The deadline of a request passed: it was not scored in time, or its answer did not come."""
+
+
 class PermanentError(HeadraceError):
     """It will never work for this record, however often it is tried: it goes to the dead letters at once."""
 

@@ -6,66 +6,100 @@
 """
 
 import asyncio
-import contextlib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Protocol, Self
 from uuid import uuid4
 
-from schemas.envelope import format_time, header
-from schemas.events.contract import decode
+import msgspec
+
+from schemas.envelope import Envelope, encode_headers, format_time, header
+from schemas.events.contract import decode, encode
 from schemas.events.open_inference import Datatype, InferenceRequest, InferenceResponse, RequestedOutput, Tensor
 from schemas.topics import INFERENCE_REQUESTS, INFERENCE_RESPONSES
 from shared.clock import Clock, SystemClock
-from shared.errors import PermanentError, RefusedError, TransientError
+from shared.errors import PermanentError, RefusedError, TransientError, UnansweredError
+from shared.health import Health
 from shared.publishing import Publisher
-from shared.records import Record, message
+from shared.records import Outgoing, Record
 from shared.settings import PlatformSettings, load
-from shared.tables import follow
+from shared.tables import Table
 
-GRACE_SECONDS = 0.5  # beyond the deadline, for the word that it was missed
+GRACE_SECONDS: Final = 0.5  # beyond the deadline, for the word that it was missed
+DRAIN_SECONDS: Final = 1.0  # for what is being answered while the client is left
 
 
-class UnansweredError(TransientError):
-    """The deadline passed: the request was not scored in time, or its answer did not come."""
+class Reply(msgspec.Struct, frozen=True, gc=False):
+    """What inference answered: ``status`` as in `schemas.events.open_inference`, and the bytes of an `InferenceResponse`."""
+
+    status: str
+    body: bytes
+
+    def response(self) -> InferenceResponse:
+        """The body, decoded. Raises `RefusedRecordError`."""
+        return decode(InferenceResponse, self.body)
+
+
+class Publish(Protocol):
+    """As `Publisher.publish`."""
+
+    async def __call__(self, *outgoing: Outgoing) -> Sequence[Any]:
+        """Where the records stand."""
+        ...
 
 
 class InferenceClient:
-    """A component; any number of requests may wait at once. It reads all responses and keeps its own."""
+    """A component; any number of requests may wait at once. It follows all responses from their end, in no group, and keeps its
+    own: so any number of clients work side by side.
+    """
+
+    name = "inference client"
 
     def __init__(
-        self, settings: PlatformSettings | None = None, *, source: str = "headrace/client", clock: Clock | None = None
+        self,
+        settings: PlatformSettings | None = None,
+        *,
+        source: str = "headrace/client",
+        clock: Clock | None = None,
+        publish: Publish | None = None,
+        health: Health | None = None,
     ) -> None:
-        """Nothing is opened before it is entered. Raises `ConfigurationError`."""
-        self._settings = settings or load(PlatformSettings)
+        """Nothing is opened before it is entered. ``publish`` None: it has a publisher of its own. ``health`` has a gate until
+        responses can be seen, and fails where they cannot be followed any more. Raises `ConfigurationError`.
+        """
+        settings = settings or load(PlatformSettings)
         self._source = source
         self._clock = clock or SystemClock()
-        self._publisher = Publisher(self._settings)
-        self._waiting: dict[str, asyncio.Future[InferenceResponse]] = {}
-        self._statuses: dict[str, str] = {}
-        self._reading: asyncio.Task[None] | None = None
+        responses = Table(
+            settings, INFERENCE_RESPONSES, apply=self.take, name="responses", health=health, from_beginning=False
+        )
+        self._parts: list[AbstractAsyncContextManager[Any]] = [responses]
+        if publish is None:
+            publisher = Publisher(settings)
+            self._parts.insert(0, publisher)
+            publish = publisher.publish
+        self._publish: Publish = publish
+        self._waiting: dict[tuple[str, str], asyncio.Future[Reply]] = {}  # by source and id of the request
+        self._entered = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._publisher.start()
-        in_position = asyncio.Event()
-        self._reading = asyncio.create_task(self._read(in_position), name="inference responses")
-        positioned = asyncio.create_task(in_position.wait())
-        await asyncio.wait([positioned, self._reading], return_when=asyncio.FIRST_COMPLETED)
-        if not in_position.is_set():
-            positioned.cancel()
-            await self._publisher.stop()
-            await self._reading  # raises why it ended
+        async with AsyncExitStack() as entered:
+            for part in self._parts:
+                await entered.enter_async_context(part)
+            self._entered = entered.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._reading
-        await self._publisher.stop()
+        if self._waiting:
+            await asyncio.wait(list(self._waiting.values()), timeout=DRAIN_SECONDS)
+        for answer in self._waiting.values():
+            if not answer.done():
+                answer.set_exception(TransientError("The client was closed before an answer came; ask again."))
+        await self._entered.aclose()
 
     async def infer(
         self,
@@ -81,40 +115,55 @@ class InferenceClient:
         Raises `UnansweredError` past the deadline, `RefusedError` for a request that breaks a rule, `PermanentError` where the
         model failed, and what `Publisher.publish` raises. The clocks of client and service should agree.
         """
-        identity = str(uuid4())
         body = InferenceRequest(
-            id=identity, inputs=tensors_of(rows), outputs=tuple(RequestedOutput(name=name) for name in outputs)
+            id=str(uuid4()), inputs=tensors_of(rows), outputs=tuple(RequestedOutput(name=name) for name in outputs)
         )
-        now = self._clock.now()
-        extensions = {"model": model, "deadline": format_time(now + timedelta(seconds=seconds))}
-        asked = message(
-            INFERENCE_REQUESTS, body, key=key, source=self._source, id=identity, time=now, extensions=extensions
+        reply = await self.ask(model, encode(body), key=key, seconds=seconds)
+        return _checked(reply.response(), reply.status)
+
+    async def ask(
+        self,
+        model: str,
+        body: bytes,
+        *,
+        key: str,
+        seconds: float,
+        source: str | None = None,
+        traceparent: str | None = None,
+    ) -> Reply:
+        """What is answered within ``seconds`` to ``body``, the bytes of an `InferenceRequest`. ``source`` None: the client's.
+
+        Raises `UnansweredError` where nothing came, `TransientError` where the client is left meanwhile, and what
+        `Publisher.publish` raises. To be cancelled is to wait no longer.
+        """
+        identity, now = str(uuid4()), self._clock.now()
+        envelope = Envelope(
+            id=identity,
+            source=source or self._source,
+            type=InferenceRequest.ce_type,
+            time=now,
+            traceparent=traceparent,
+            extensions={"model": model, "deadline": format_time(now + timedelta(seconds=seconds))},
         )
-        answer = self._waiting[identity] = asyncio.get_running_loop().create_future()
+        place = (envelope.source, identity)
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting[place] = answer
         try:
-            await self._publisher.publish(asked)
             async with asyncio.timeout(seconds + GRACE_SECONDS):
-                return _checked(await answer, self._statuses.pop(identity))
+                await self._publish(Outgoing(INFERENCE_REQUESTS, key.encode(), body, encode_headers(envelope)))
+                return await answer
         except TimeoutError:
             text = f"{model} did not answer within {seconds:g} s: is inference running, and is {model} deployed?"
             raise UnansweredError(text) from None
         finally:
-            del self._waiting[identity]
-            self._statuses.pop(identity, None)
+            del self._waiting[place]
 
-    async def _read(self, in_position: asyncio.Event) -> None:
-        async with contextlib.aclosing(follow(self._settings, INFERENCE_RESPONSES, from_beginning=False)) as batches:
-            async for records in batches:
-                in_position.set()
-                for record in records:
-                    self._take(record)
-
-    def _take(self, record: Record) -> None:
-        identity = header(record.headers, "ce_correlationid") or ""
-        answer = self._waiting.get(identity)
-        if answer is not None and not answer.done() and header(record.headers, "ce_requestsource") == self._source:
-            self._statuses[identity] = header(record.headers, "ce_status") or ""
-            answer.set_result(decode(InferenceResponse, record.value or b""))
+    def take(self, record: Record) -> None:
+        """A record of inference.responses; those that nobody here waits for are passed over."""
+        place = (header(record.headers, "ce_requestsource") or "", header(record.headers, "ce_correlationid") or "")
+        answer = self._waiting.get(place)
+        if answer is not None and not answer.done():
+            answer.set_result(Reply(header(record.headers, "ce_status") or "", record.value or b""))
 
 
 def tensors_of(rows: Sequence[Mapping[str, Any]]) -> tuple[Tensor, ...]:

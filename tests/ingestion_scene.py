@@ -1,6 +1,7 @@
 """What the tests of ingestion share: an edge whose broker is a list, reached over ASGI."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,7 @@ from rides import FEATURE_SET, MODEL, NOW, stored
 
 from schemas.events.registry import DefinitionRecord
 from schemas.topics import DEFINITIONS
+from services.ingestion.admission import Admission
 from services.ingestion.definitions import Definitions
 from services.ingestion.edge import Edge
 from services.ingestion.in_flight import InFlight
@@ -35,7 +37,7 @@ class TickingClock(FixedClock):
     """Stands still by the wall; its monotonic side runs, so that waiting ends."""
 
     def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
+        return time.monotonic()
 
 
 class EdgeScene:
@@ -55,14 +57,16 @@ class EdgeScene:
         )
         self.apply(FEATURE_SET)
         self.apply(MODEL)
-        edge = Edge(
+        self.clock = TickingClock(now)
+        self.edge = Edge(
             self.settings,
             definitions=self.definitions,
-            publish=self._publish,
-            clock=TickingClock(now),
-            count=lambda kind, status: self.answers.append((kind, status)),
+            publish=self.publish,
+            clock=self.clock,
+            count=self.count,
         )
-        self.application = routes(self.settings, edge=edge, in_flight=self.in_flight, health=self.health)
+        self.admission = Admission(self.settings, in_flight=self.in_flight, health=self.health)
+        self.application = routes(edge=self.edge, admission=self.admission)
 
     def apply(self, definition: dict[str, Any]) -> None:
         """Put a definition in force."""
@@ -72,7 +76,12 @@ class EdgeScene:
         )
         self.definitions.apply(stored(message(DEFINITIONS, body, key="k", source="headrace/registry")))
 
-    async def _publish(self, *outgoing: Outgoing) -> list[Place]:
+    def count(self, kind: str, status: int) -> None:
+        """An answer was given."""
+        self.answers.append((kind, status))
+
+    async def publish(self, *outgoing: Outgoing) -> list[Place]:
+        """What the broker would do."""
         self.asked.set()
         if self.gate is not None:
             await self.gate.wait()

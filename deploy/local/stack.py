@@ -31,6 +31,7 @@ from shared.topic_admin import apply_topics
 
 Report = Callable[[str], None]
 _HOST = "127.0.0.1"
+_V2 = variable("ingestion", "v2")
 _KEEPS_FILES = ("training", "inference", "monitoring")  # each has a data directory of its own
 
 
@@ -132,6 +133,8 @@ def _spec(name: str, port: int, settings: PlatformSettings, data_dir: Path, extr
         "POLARS_MAX_THREADS": "1",
         **extra,
     }
+    if name == "ingestion":
+        env.setdefault(_V2, os.environ.get(_V2, "true"))  # on this machine alone, and asked of what runs beside it
     if name in _KEEPS_FILES:
         env[variable(name, "data_dir")] = str(data_dir / name)
     if name == "training":

@@ -56,7 +56,9 @@ class ServingStarted(Contract):
 
 
 class ModelStatus(Contract):
-    """What one inference process did with a deployed version; key ``model/instance``."""
+    """What one inference process did with a deployed version; key ``model/instance``. ``message``: why it was refused, or the
+    session options that it was loaded with.
+    """
 
     ce_type: ClassVar[str] = "headrace.model-status.v1"
 

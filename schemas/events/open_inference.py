@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from schemas.events.contract import Contract
+from schemas.reasons import Reason
 
 Datatype = Literal[
     "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"
@@ -52,7 +53,7 @@ class InferenceRequest(Contract):
 class InferenceResponse(Contract):
     """Outputs ``label``, ``score`` and ``probabilities``, or ``value``; or ``error``, a sentence that says what to do.
 
-    Key and partition are the request's.
+    A refusal has ``reasons`` besides, the first 50: the same, for programs. Key and partition are the request's.
     """
 
     ce_type: ClassVar[str] = "headrace.inference-response.v1"
@@ -63,3 +64,4 @@ class InferenceResponse(Contract):
     parameters: Parameters = None
     outputs: tuple[Tensor, ...] = ()
     error: str | None = None
+    reasons: tuple[Reason, ...] = ()

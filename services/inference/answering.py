@@ -9,12 +9,13 @@ import msgspec
 
 from schemas.checks import Checker, compile_checker
 from schemas.definitions import FeatureSet
+from schemas.reasons import Reason, Rule, reason
 from services.inference.decoding import EventBody, EventToScore
 from services.inference.errors import ScoringError
 from services.inference.outputs import Answer
 from services.inference.request_rows import RequestError, rows_of
 from services.inference.requests import Request
-from services.inference.responses import answered, tensors, unanswered
+from services.inference.responses import REASONS_LIMIT, answered, refused, tensors, unanswered
 from services.inference.scoring import Scored, Scorer
 from services.inference.serving_plan import ServedModel, ServingPlan, Slot
 from shared.records import Outgoing
@@ -47,7 +48,7 @@ class RequestAnswering:
             except _ExpiredError as error:
                 responses[place] = unanswered(request, "expired", str(error), now)
             except RequestError as error:
-                responses[place] = unanswered(request, "refused", str(error), now)
+                responses[place] = refused(request, error, now)
             else:
                 accepted.setdefault(request.model, []).append(_Accepted(request, rows))
         scored = [each for name, found in accepted.items() for each in self._scored(plan, plan.models[name], found)]
@@ -64,18 +65,19 @@ class RequestAnswering:
             late = (now - request.deadline).total_seconds()
             raise _ExpiredError(f"the deadline was {late:.3f} s ago; it was not scored. Ask again with a later one.")
         if request.body is None:
-            raise RequestError(request.fault or "the request cannot be read.")
+            raise request.fault or RequestError("the request cannot be read.")
         model = plan.models.get(request.model)
         if model is None:
             served = ", ".join(sorted(plan.models)) or "none"
-            raise RequestError(f"no model {request.model!r} is served (ce_model); served: {served}.")
+            raise RequestError(
+                f"no model {request.model!r} is served (ce_model); served: {served}.",
+                reason("headers.ce_model", Rule.UNKNOWN_MODEL, f"a model that is served: {served}", request.model),
+            )
         definition = plan.feature_sets[model.feature_set].definition
         batch = self._checker(definition).check(rows_of(request.body, definition))
-        faults = [f"row {row}, {each.field}: {each.rule}, expected {each.expected}, observed {each.observed}"
-                  for row, reasons in enumerate(batch.reasons) for each in reasons]  # fmt: skip
+        faults = [(row, each) for row, reasons in enumerate(batch.reasons) for each in reasons]
         if faults:
-            more = f" (and {len(faults) - 5} more)" if len(faults) > 5 else ""  # noqa: PLR2004 - enough to mend it
-            raise RequestError("; ".join(faults[:5]) + more + ".")
+            raise _rows_refused(faults)
         return [_event(request, definition, features, now, place) for features in batch.features]
 
     def _checker(self, definition: FeatureSet) -> Checker:
@@ -87,6 +89,16 @@ class RequestAnswering:
     def _scored(self, plan: ServingPlan, model: ServedModel, accepted: Sequence[_Accepted]) -> list[Scored]:
         alone = replace(plan.feature_sets[model.feature_set], models=(replace(model, shadows=()),))
         return self._scorer.score(alone, [row for each in accepted for row in each.rows])
+
+
+def _rows_refused(faults: Sequence[tuple[int, Reason]]) -> RequestError:
+    texts = [
+        f"row {row}, {each.field}: {each.rule}, expected {each.expected}, observed {each.observed}"
+        for row, each in faults[:5]  # enough to mend it
+    ]
+    more = f" (and {len(faults) - len(texts)} more)" if len(faults) > len(texts) else ""
+    reasons = [each.model_copy(update={"field": f"rows.{row}.{each.field}"}) for row, each in faults[:REASONS_LIMIT]]
+    return RequestError("; ".join(texts) + more + ".", *reasons)
 
 
 class _ExpiredError(Exception):
@@ -116,4 +128,4 @@ def _response(request: Request, found: Sequence[tuple[Slot, Answer]], now: datet
     try:
         return answered(request, found[0][0].version, tensors(rows, wanted), now)
     except RequestError as error:
-        return unanswered(request, "refused", str(error), now)
+        return refused(request, error, now)

@@ -9,6 +9,7 @@ from services.inference.adapters.artifact_feed import ArtifactFeed
 from services.inference.adapters.metrics import ServingMetrics, refusals
 from services.inference.adapters.onnxruntime import OnnxSession, SessionOptions, execution_providers, open_session
 from services.inference.credentials import Credentials
+from services.inference.execution import Tuning
 from services.inference.loading import Loader
 from services.inference.model_keeper import KeeperSettings, ModelKeeper
 from services.inference.partition_scoring import SERVICE, PartitionScoring
@@ -17,8 +18,9 @@ from services.inference.scoring import Scorer
 from services.inference.serving_plan import CurrentPlan, ServingPlan
 from services.inference.settings import InferenceSettings, Settings
 from services.inference.subscribers import opening, publish_status, subscribe, tables
+from services.inference.tuning import Tuner
 from shared.broker import kafka_broker
-from shared.clock import SystemClock
+from shared.clock import Clock, SystemClock
 from shared.errors import ConfigurationError
 from shared.garbage_collection import calm_collector
 from shared.health import Health
@@ -45,7 +47,7 @@ def build(settings: Settings) -> App:
     )
     keeper = ModelKeeper(
         roster,
-        Loader(cache.read, _opener(own), deadline=own.run_deadline),
+        _loader(own, cache, clock),
         plan,
         refetch=feed.refetch,
         announcer=_Announcer(publisher, observer),
@@ -102,6 +104,14 @@ def _cache(own: InferenceSettings) -> ArtifactCache:
         raise ConfigurationError(message) from None
 
 
-def _opener(own: InferenceSettings) -> Callable[[bytes], OnnxSession]:
-    options = SessionOptions(own.threads, own.load_deadline, execution_providers(own.execution))
-    return lambda artifact: open_session(artifact, options)
+def _loader(own: InferenceSettings, cache: ArtifactCache, clock: Clock) -> Loader:
+    """What is fixed is not measured; neither is what runs on a GPU, whose options these are not."""
+    providers = execution_providers(own.execution)
+    default = own.session.tuning if own.session is not None else Tuning(own.threads)
+    measured = own.session is None and own.tune_seconds > 0 and len(providers) == 1
+
+    def opened(artifact: bytes, tuning: Tuning) -> OnnxSession:
+        return open_session(artifact, SessionOptions(tuning, own.load_deadline, providers))
+
+    tuner = Tuner(default, opened, seconds=own.tune_seconds, monotonic=clock.monotonic) if measured else None
+    return Loader(cache.read, lambda artifact: opened(artifact, default), deadline=own.run_deadline, tuner=tuner)

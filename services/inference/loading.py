@@ -1,10 +1,10 @@
-"""Making a version ready to score: verify, open, compare with its metadata, probe on its golden rows, warm up.
+"""Making a version ready to score: verify, open, compare with its metadata, probe on its golden rows, warm up, tune.
 
 Runs in a thread of its own, off the path of events.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from services.inference.external_data import refuse_external_data
 from services.inference.outputs import OutputReader
 from services.inference.roster import Wanted
 from services.inference.serving_plan import LoadedVersion
+from services.inference.tuning import Tuner
 
 WARM_UP_ROWS: Final = (1, 64, 1024)
 _TENSORS: Final[Mapping[str, str]] = {
@@ -58,12 +59,21 @@ class Loader:
     """Loads versions, one at a time."""
 
     def __init__(
-        self, read_artifact: Callable[[str], bytes], open_session: Callable[[bytes], Session], *, deadline: float
+        self,
+        read_artifact: Callable[[str], bytes],
+        open_session: Callable[[bytes], Session],
+        *,
+        deadline: float,
+        tuner: Tuner | None = None,
     ) -> None:
-        """``read_artifact`` gives verified bytes by digest; both raise `VersionRefusedError`. ``deadline`` of a run."""
+        """``read_artifact`` gives verified bytes by digest; both raise `VersionRefusedError`. ``deadline`` of a run.
+
+        ``tuner`` None: the session serves as it was opened.
+        """
         self._read_artifact = read_artifact
         self._open_session = open_session
         self._deadline = deadline
+        self._tuner = tuner
 
     def load(self, wanted: Wanted, candidate: Candidate | None, feature_set: FeatureSet | None) -> LoadedVersion:
         """A version that is ready. Raises `VersionRefusedError`; blocks."""
@@ -81,7 +91,17 @@ class Loader:
             raise VersionRefusedError(Refusal.SIGNATURE, f"The model is not what its metadata say: {'; '.join(found)}.")
         loaded = LoadedVersion.of(candidate, session)
         self._probe(loaded, candidate, feature_set)
-        return loaded
+        return self._tuned(loaded, candidate, feature_set, content)
+
+    def _tuned(
+        self, loaded: LoadedVersion, candidate: Candidate, feature_set: FeatureSet, content: bytes
+    ) -> LoadedVersion:
+        """Golden rows alone say whether other options answer the same."""
+        if self._tuner is None or not candidate.golden:
+            return loaded
+        batches = [assemble(loaded.inputs, feature_set, _repeated(candidate.golden, count)) for count in WARM_UP_ROWS]
+        tuned = self._tuner.tune(content, loaded.session, batches, loaded.reader.names)
+        return replace(loaded, session=tuned.session, about=tuned.about)
 
     def _probe(self, loaded: LoadedVersion, candidate: Candidate, feature_set: FeatureSet) -> None:
         """Score the golden rows; without any, run on rows where everything is missing, just to warm up."""
@@ -91,8 +111,7 @@ class Loader:
         try:
             self._run(loaded.reader, loaded, feature_set, rows, strict=bool(candidate.golden))
             for count in WARM_UP_ROWS:
-                repeated = [rows[place % len(rows)] for place in range(count)]
-                self._run(loaded.reader, loaded, feature_set, repeated, strict=False)
+                self._run(loaded.reader, loaded, feature_set, _repeated(rows, count), strict=False)
         except (ScoringError, ValueError) as error:
             if candidate.golden:
                 message = f"The model fails on its golden rows: {error}."
@@ -111,6 +130,10 @@ class Loader:
         for answer in reader.read(outputs, len(rows)):
             if strict and isinstance(answer, ScoringError):
                 raise answer
+
+
+def _repeated(rows: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
+    return [rows[place % len(rows)] for place in range(count)]
 
 
 def _candidate_problems(wanted: Wanted, candidate: Candidate, feature_set: FeatureSet) -> list[str]:

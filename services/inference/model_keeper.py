@@ -251,6 +251,6 @@ class ModelKeeper:
             model=wanted.model,
             version=wanted.version,
             route=wanted.route,
-            why=outcome.message,
+            **{"why" if state == "refused" else "options": outcome.message},
         )
         return True

@@ -18,7 +18,7 @@ DEADLINE: Final = "deadline"
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """A request whose sender can be answered. ``fault`` says why its body cannot be read; then it has none."""
+    """A request whose sender can be answered. ``fault`` says why it cannot be read; then it has no body."""
 
     position: int  # in the batch
     record: Record
@@ -26,7 +26,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     model: str
     deadline: datetime | None = None
     body: InferenceRequest | None = None
-    fault: str | None = None
+    fault: RequestError | None = None
 
 
 def read_request(record: Record, position: int) -> Request:
@@ -48,7 +48,7 @@ def read_request(record: Record, position: int) -> Request:
     try:
         deadline, body = _deadline(envelope), _body(record)
     except RequestError as error:
-        return Request(position, record, envelope, model, fault=str(error))
+        return Request(position, record, envelope, model, fault=error)
     return Request(position, record, envelope, model, deadline, body)
 
 
@@ -57,17 +57,25 @@ def _deadline(envelope: Envelope) -> datetime | None:
     try:
         return None if text is None else parse_time(text)
     except ValueError as error:
-        raise RequestError(f"ce_{DEADLINE}: {error}; send RFC 3339 with an offset.") from None
+        raise RequestError(
+            f"ce_{DEADLINE}: {error}; send RFC 3339 with an offset.",
+            reason(f"headers.ce_{DEADLINE}", Rule.TIME_FORMAT, "RFC 3339 with offset", text),
+        ) from None
 
 
 def _body(record: Record) -> InferenceRequest:
     if record.value is None:
-        raise RequestError("the record has no body; send an inference request.")
+        raise RequestError(
+            "the record has no body; send an inference request.", reason("(record)", Rule.EMPTY, "a body", "nothing")
+        )
     try:
         body = decode(InferenceRequest, record.value)
     except RefusedRecordError as error:
         faults = "; ".join(f"{each.field}: {each.expected}, observed {each.observed}" for each in error.reasons)
-        raise RequestError(f"the body is no inference request: {faults}.") from None
+        raise RequestError(f"the body is no inference request: {faults}.", *error.reasons) from None
     if body.id is not None and len(body.id) > ECHO_LIMIT:
-        raise RequestError(f"the id has {len(body.id)} characters; send at most {ECHO_LIMIT}.")
+        raise RequestError(
+            f"the id has {len(body.id)} characters; send at most {ECHO_LIMIT}.",
+            reason("id", Rule.TOO_LARGE, f"at most {ECHO_LIMIT} characters", f"{len(body.id)} characters"),
+        )
     return body

@@ -9,7 +9,7 @@ import msgspec
 from schemas.envelope import Envelope, encode_headers
 from schemas.events.open_inference import InferenceResponse, ResponseStatus, Tensor
 from schemas.identities import derived_id
-from schemas.reasons import shortened
+from schemas.reasons import Reason, Rule, reason, shortened
 from schemas.topics import INFERENCE_RESPONSES
 from services.inference.outputs import ClassOutputs, ValueOutputs
 from services.inference.predictions import SOURCE
@@ -19,6 +19,7 @@ from shared.records import Outgoing
 from shared.tracing import child
 
 ERROR_LIMIT: Final = 4000  # characters: an error may name what was sent
+REASONS_LIMIT: Final = 50
 
 Row = ClassOutputs | ValueOutputs
 
@@ -28,7 +29,11 @@ def tensors(rows: Sequence[Row], wanted: Sequence[str]) -> tuple[Tensor, ...]:
     found = {tensor.name: tensor for tensor in _all(rows)}
     unknown = [name for name in wanted if name not in found]
     if unknown:
-        raise RequestError(f"there is no output {', '.join(unknown)}; this model gives {', '.join(found)}.")
+        names = ", ".join(found)
+        raise RequestError(
+            f"there is no output {', '.join(unknown)}; this model gives {names}.",
+            reason("outputs", Rule.EXTRA_FIELD, names, ", ".join(unknown)),
+        )
     return tuple(found[name] for name in wanted or found)
 
 
@@ -42,9 +47,14 @@ def unanswered(request: Request, status: ResponseStatus, error: str, at: datetim
     return _response(request, status, at, error=error)
 
 
+def refused(request: Request, error: RequestError, at: datetime) -> Outgoing:
+    """The response that says which rules the request breaks."""
+    return _response(request, "refused", at, error=str(error), reasons=error.reasons)
+
+
 def _response(
     request: Request, status: ResponseStatus, at: datetime, *, version: str | None = None,
-    outputs: tuple[Tensor, ...] = (), error: str | None = None,
+    outputs: tuple[Tensor, ...] = (), error: str | None = None, reasons: tuple[Reason, ...] = (),
 ) -> Outgoing:  # fmt: skip
     asked, given = request.envelope, request.body.id if request.body is not None else None
     body = InferenceResponse(
@@ -53,6 +63,7 @@ def _response(
         model_version=version,
         outputs=outputs,
         error=None if error is None else shortened(error, ERROR_LIMIT),
+        reasons=reasons[:REASONS_LIMIT],
     )
     envelope = Envelope(
         derived_id("inference-response", asked.source, asked.id),
@@ -62,13 +73,15 @@ def _response(
         traceparent=None if asked.traceparent is None else child(asked.traceparent),
         extensions={"correlationid": asked.id, "requestsource": asked.source, "status": status},
     )
-    content = msgspec.json.encode(body.model_dump(mode="json", exclude_none=True))
+    left_out = None if reasons else {"reasons"}
+    content = msgspec.json.encode(body.model_dump(mode="json", exclude_none=True, exclude=left_out))
     most = INFERENCE_RESPONSES.max_body_bytes
     if len(content) > most:
         text = (
             f"the answer takes {len(content)} bytes, and at most {most} travel; ask for fewer rows or outputs at once."
         )
-        return _response(request, "refused", at, error=text)
+        fault = reason("(response)", Rule.OUTPUT_TOO_LARGE, f"at most {most} bytes", f"{len(content)} bytes")
+        return refused(request, RequestError(text, fault), at)
     return Outgoing(INFERENCE_RESPONSES, request.record.key, content, encode_headers(envelope))
 
 

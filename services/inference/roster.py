@@ -47,7 +47,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a wanted version: loaded (``code`` None) or refused."""
+    """What became of a wanted version: loaded (``code`` None) or refused. ``message``: why, or the options it runs with."""
 
     wanted: Wanted
     code: Refusal | None = None
@@ -163,8 +163,8 @@ class Roster:
                 error = self._refused.get(wanted.place)
                 if error is not None:
                     found.append(Outcome(wanted, error.code, str(error)))
-                elif wanted.place in self._loaded:
-                    found.append(Outcome(wanted))
+                elif (version := self._loaded.get(wanted.place)) is not None:
+                    found.append(Outcome(wanted, message=version.about))
         return found
 
     def missing_champions(self, owed: Iterable[str]) -> dict[str, str]:

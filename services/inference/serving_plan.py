@@ -34,6 +34,7 @@ class LoadedVersion:
     inputs: tuple[ModelInput, ...]
     reader: OutputReader
     session: Runnable
+    about: str = ""  # for people: the options that it runs with
 
     @classmethod
     def of(cls, candidate: Candidate, session: Runnable) -> "LoadedVersion":

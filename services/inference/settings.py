@@ -4,11 +4,25 @@ from pathlib import Path
 
 from pydantic import Field
 
-from services.inference.execution import Execution
+from services.inference.execution import Execution, Optimisation, Tuning
 from services.inference.scoring import ScoringLimits
 from shared.settings import Delivery, PlatformSettings, Section
 
 MIB = 1024 * 1024
+
+
+class SessionSettings(Section):
+    """Options of ONNX Runtime that are fixed; see `services.inference.execution.Tuning`."""
+
+    threads: int = Field(1, ge=1, le=64)
+    optimisation: Optimisation = Optimisation.ALL
+    parallel: bool = False
+    spinning: bool = False
+
+    @property
+    def tuning(self) -> Tuning:
+        """The same for the domain."""
+        return Tuning(self.threads, self.optimisation, self.parallel, self.spinning)
 
 
 class InferenceSettings(Section):
@@ -19,6 +33,10 @@ class InferenceSettings(Section):
     delivery: Delivery = Delivery.EXACTLY_ONCE
     execution: Execution = Execution.CPU
     threads: int = Field(1, ge=1, le=64)  # of ONNX Runtime within one run; scale by partitions and processes first
+    tune_seconds: float = Field(
+        0.3, ge=0, le=10
+    )  # for measuring session options while a version is loaded; 0: no probe
+    session: SessionSettings | None = None  # fixes the options instead, threads included
     max_artifact_bytes: int = Field(512 * MIB, ge=1)
     load_deadline: float = Field(60.0, gt=0)
     run_deadline: float = Field(5.0, gt=0, le=8.0)  # below Kafka's session and transaction time-outs

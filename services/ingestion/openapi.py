@@ -5,6 +5,7 @@ from typing import Any, Final
 from schemas.envelope import ID_PATTERN
 from schemas.events.ingestion import Event, Label
 from schemas.reasons import Reason
+from services.ingestion import openapi_v2
 from services.ingestion.problems import MEDIA_TYPE
 
 BATCH_BYTES: Final = 8 * 1024 * 1024
@@ -32,8 +33,9 @@ _PROBLEMS: Final = {
 }
 
 
-def document() -> dict[str, Any]:
-    """The whole description."""
+def document(*, v2: bool = False) -> dict[str, Any]:
+    """The whole description, with the Open Inference Protocol where ``v2`` is spoken."""
+    problems = _problem_responses()
     return {
         "openapi": "3.1.0",
         "info": {
@@ -46,6 +48,7 @@ def document() -> dict[str, Any]:
             "/v1/labels": {"post": _single("label", "Label")},
             "/v1/events:batch": {"post": _batch("events", "Event")},
             "/v1/labels:batch": {"post": _batch("labels", "Label")},
+            **(openapi_v2.paths(problems) if v2 else {}),
         },
         "components": {
             "schemas": {
@@ -55,6 +58,7 @@ def document() -> dict[str, Any]:
                 "Receipt": _RECEIPT,
                 "Problem": _PROBLEM,
                 "Line": _LINE,
+                **(openapi_v2.schemas() if v2 else {}),
             },
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },

@@ -123,6 +123,27 @@ def broker_refused(detail: str) -> Problem:
     return Problem(502, "broker-refused", "Kafka refused the record", detail)
 
 
+def request_refused(detail: str, reasons: Sequence[Reason]) -> Problem:
+    """A request that breaks rules of the model's FeatureSet; an older inference gives a sentence alone."""
+    status = status_of(reasons) if reasons else int(HTTPStatus.UNPROCESSABLE_ENTITY)
+    return Problem(status, "refused", "The request was refused", detail, reasons)
+
+
+def unknown_model(detail: str, reasons: Sequence[Reason]) -> Problem:
+    """Nothing is served under that name."""
+    return Problem(404, "unknown-model", "Unknown model", detail, reasons)
+
+
+def model_failed(detail: str) -> Problem:
+    """The model broke on what it was asked."""
+    return Problem(500, "model-failed", "The model failed", detail)
+
+
+def unanswered(detail: str) -> Problem:
+    """The deadline passed; an answer that comes later goes nowhere."""
+    return Problem(504, "unanswered", "No answer in time", detail)
+
+
 def plain(status: int, detail: str) -> Problem:
     """A problem of HTTP itself: unknown path, wrong method, or an error of ours."""
     return Problem(status, f"http-{status}", HTTPStatus(status).phrase, detail or HTTPStatus(status).phrase)

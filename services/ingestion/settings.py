@@ -20,6 +20,9 @@ class IngestionSettings(Section):
     tick_seconds: float = Field(1.0, gt=0)
     definition_seconds: float = Field(0.3, ge=0)  # how long an unknown name is waited for, right after `apply`
     tokens: dict[TokenHash, tuple[Identifier, ...]] = {}
+    v2: bool = False  # whether the Open Inference Protocol is spoken
+    v2_requests: int = Field(64, ge=1)  # inference requests that wait for their answer
+    v2_seconds: float = Field(5.0, gt=0, le=60.0)  # how long, where a request does not say it
 
 
 class Settings(PlatformSettings):

@@ -9,8 +9,8 @@ import pytest
 from inference_process import InferenceProcess, records_of
 
 from schemas.topics import INFERENCE_RESPONSES
-from shared.errors import RefusedError
-from shared.inference_client import InferenceClient, UnansweredError
+from shared.errors import RefusedError, UnansweredError
+from shared.inference_client import InferenceClient
 from shared.publishing import Publisher
 from shared.settings import PlatformSettings
 from shared.topic_admin import apply_topics

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as vendor
 
 from services.inference.errors import DeadlineError, Refusal, ScoringError, VersionRefusedError
-from services.inference.execution import Execution
+from services.inference.execution import DEFAULT, Execution, Optimisation, Tuning
 from services.inference.loading import Tensor
 from shared.errors import ConfigurationError
 
@@ -19,6 +19,11 @@ ERRORS_ONLY: Final = 3
 POLL_SECONDS: Final = 0.02
 _CPU: Final = "CPUExecutionProvider"
 _CUDA: Final = "CUDAExecutionProvider"
+_LEVELS: Final = {
+    Optimisation.ALL: onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    Optimisation.EXTENDED: onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    Optimisation.BASIC: onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+}
 _VENDOR_ERRORS: Final = (
     vendor.EPFail,
     vendor.EngineError,
@@ -40,9 +45,9 @@ _VENDOR_ERRORS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """``threads`` within one run; ``load_deadline`` in seconds; ``providers`` as `execution_providers` gives them."""
+    """``load_deadline`` in seconds; ``providers`` as `execution_providers` gives them."""
 
-    threads: int = 1
+    tuning: Tuning = DEFAULT
     load_deadline: float = 60.0
     providers: tuple[str, ...] = (_CPU,)
 
@@ -102,11 +107,8 @@ class OnnxSession:
 def open_session(artifact: bytes, options: SessionOptions) -> OnnxSession:
     """Load ``artifact`` from memory. Raises `VersionRefusedError`; blocks for up to ``load_deadline``."""
     chosen = onnxruntime.SessionOptions()
-    chosen.intra_op_num_threads = options.threads
-    chosen.inter_op_num_threads = 1
-    chosen.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    _tune(chosen, options.tuning)
     chosen.log_severity_level = ERRORS_ONLY + 1  # errors come as exceptions; its own log would tell them twice
-    chosen.add_session_config_entry("session.intra_op.allow_spinning", "0")
     expired = threading.Event()
 
     def cancel() -> None:
@@ -126,6 +128,16 @@ def open_session(artifact: bytes, options: SessionOptions) -> OnnxSession:
         raise VersionRefusedError(Refusal.NOT_A_MODEL, message) from error
     finally:
         timer.cancel()
+
+
+def _tune(chosen: onnxruntime.SessionOptions, tuning: Tuning) -> None:
+    modes = onnxruntime.ExecutionMode
+    chosen.execution_mode = modes.ORT_PARALLEL if tuning.parallel else modes.ORT_SEQUENTIAL
+    chosen.intra_op_num_threads = 1 if tuning.parallel else tuning.threads
+    chosen.inter_op_num_threads = tuning.threads if tuning.parallel else 1
+    chosen.graph_optimization_level = _LEVELS[tuning.optimisation]
+    for pool in ("intra_op", "inter_op"):
+        chosen.add_session_config_entry(f"session.{pool}.allow_spinning", "1" if tuning.spinning else "0")
 
 
 def _first_line(error: BaseException) -> str:

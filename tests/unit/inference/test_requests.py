@@ -22,6 +22,7 @@ from services.inference.outputs import ClassOutputs
 from services.inference.partition_scoring import PartitionScoring
 from services.inference.predictions import PredictionWriter
 from services.inference.request_rows import MAX_ROWS
+from services.inference.responses import REASONS_LIMIT
 from services.inference.routing import side_of
 from services.inference.scoring import Scored, Scorer, ScoringLimits
 from services.inference.serving_plan import CurrentPlan, LoadedVersion, ServedModel, Slot, build_plan
@@ -169,6 +170,19 @@ def test_a_request_that_cannot_be_answered_is_told_why(asked: StoredRecord, says
     status, found = answer(asked)
     assert status == "refused"
     assert says in (found.error or "")
+    assert found.reasons
+    assert found.reasons[0].observed
+
+
+def test_a_refusal_says_to_programs_which_value_of_which_row_breaks_which_rule() -> None:
+    _, found = answer(request(body({}, {"hour": "nine"}, {"express": None})))
+    assert [(each.field, each.rule) for each in found.reasons] == [
+        ("rows.1.features.hour", "type"),
+        ("rows.2.features.express", "null"),
+    ]
+    assert answer(request(body({}), model="nobody"))[1].reasons[0].rule == "unknown_model"
+    _, many = answer(request(body(*[{"hour": "nine"}] * 200)))
+    assert len(many.reasons) == REASONS_LIMIT
 
 
 def test_a_row_that_breaks_the_model_fails_its_own_request_alone() -> None:
