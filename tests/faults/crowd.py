@@ -92,9 +92,9 @@ class Crowd:
 
     def check(self) -> None:
         """Raise what a lane or the ticks died of."""
-        for each in (*self.lanes, self._clock):
-            if each.failure is not None:
-                raise each.failure
+        for failure in (*(lane.failure for lane in self.lanes), self._clock.failure):
+            if failure is not None:
+                raise failure
 
     def finish(self, seconds: float) -> None:
         """Send no more events, then the labels that are owed."""
@@ -192,7 +192,7 @@ class _Ticker(threading.Thread):
 
         body = msgspec.json.encode({"feature_set": world.REF, "time": time_.isoformat()})
         for topic, number in tuple(owed):
-            headers = [
+            headers: list[tuple[str, str | bytes | None]] = [
                 ("ce_specversion", b"1.0"),
                 ("ce_id", uuid.uuid4().hex.encode()),
                 ("ce_source", b"fault-ticks"),
