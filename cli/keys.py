@@ -15,6 +15,8 @@ from cli.definitions import in_force
 from cli.output import AsJson
 from cli.registry import command
 from schemas.definitions import Key, KeySpec, Metadata, Revocation, Role
+from schemas.definitions.key import PRINCIPAL
+from schemas.definitions.metadata import FORMS, NAME
 from schemas.envelope import format_time, parse_time
 from schemas.events.registry import ApplyDefinitions
 from shared.clock import SystemClock
@@ -49,21 +51,37 @@ def create(
     if place is None:
         message = f"Nothing says where private keys lie: set {variable('signing', 'keys')}, or give --directory."
         raise ConfigurationError(message)
-    spelt = name or (re.sub(r"[^a-z0-9-]+", "-", principal.lower()).strip("-")[:63] or "key")
+    spelt = name or _spelt(principal)
     wanted = tuple(role or (Role.OPERATOR, Role.APPROVER))
     file = key_file(place, principal)
-    definition = _made(place, principal, spelt, wanted)
     if only_print:
+        definition = _made(place, principal, spelt, wanted)
         output.say(yaml.safe_dump(_document(definition), sort_keys=False).rstrip())
         output.hint(f"The private key lies in {file}; whoever is admin applies the definition above.")
         return
-    try:
-        asyncio.run(_apply(settings, definition))
-    except Exception:
-        file.unlink()  # a key that does not count would only stand in the way of the next try
-        raise
+    definition = asyncio.run(admit(settings, place, principal, wanted, spelt))
     content = {**_row(definition), "private_key": str(file)}
     output.result(content, f"{principal} signs with {file}: key {definition.spec.key_id}.", as_json=json)
+
+
+async def admit(
+    settings: PlatformSettings, directory: Path, principal: str, roles: tuple[Role, ...], name: str | None = None
+) -> Key:
+    """Make a key for ``principal`` in ``directory`` and put its definition in force, as whoever runs this.
+
+    Raises `RefusedError` where the registry says no; then the key is gone again, since it would only stand in the way.
+    """
+    definition = _made(directory, principal, name or _spelt(principal), roles)
+    try:
+        await _apply(settings, definition)
+    except RefusedError:  # an answer that did not come may still be a yes
+        key_file(directory, principal).unlink()
+        raise
+    return definition
+
+
+def _spelt(principal: str) -> str:
+    return re.sub(r"[^a-z0-9-]+", "-", principal.lower()).strip("-0123456789")[:63] or "key"
 
 
 @app.command("list")
@@ -110,6 +128,14 @@ def _moment(text: str | None) -> datetime:
 
 
 def _made(directory: Path, principal: str, name: str, roles: tuple[Role, ...]) -> Key:
+    if not re.fullmatch(PRINCIPAL, principal):
+        message = (
+            f"{principal!r} is no principal: letters, digits and . _ @ -, beginning with a letter or digit, at most 99."
+        )
+        raise RefusedError(message)
+    if not re.fullmatch(NAME, name):
+        message = f"{name!r} is no name of a definition; expected {FORMS[NAME]}."
+        raise RefusedError(message)
     try:
         public = create_key(directory, principal)
     except FileExistsError:

@@ -67,6 +67,7 @@ def against(settings: PlatformSettings, ingestion_url: str) -> Headrace:
             "HEADRACE_TOPICS__PREFIX": settings.topics.prefix,
             "HEADRACE_TOPICS__PARTITIONS": str(settings.topics.partitions),
             "HEADRACE_INGESTION__URL": ingestion_url,
+            "HEADRACE_SIGNING__KEYS": None if settings.signing.keys is None else str(settings.signing.keys),
         }
     )
 

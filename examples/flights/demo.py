@@ -22,19 +22,22 @@ from rich.console import Console
 from cli.accounts import Accounts, accounts
 from cli.definitions import apply_declared, read_declared
 from cli.draining import until_drained
+from cli.keys import admit
 from cli.training import request_training
 from deploy.local.keeping import kept
 from deploy.local.service_logs import LogLine
 from deploy.local.stack import Stack, running_stack
 from examples.flights.fake_slack import fake_slack
-from examples.flights.governor import Governor, until
+from examples.flights.governor import APPROVER, Governor, until
 from examples.flights.narration import Bar, Narrator
 from examples.flights.replay import MODEL, Producer, Step, steps
 from examples.flights.sabotage import sabotage
 from examples.flights.source import season
 from examples.flights.summary import print_summary
+from schemas.definitions import Role
 from shared.errors import HeadraceError
 from shared.publishing import Publisher
+from shared.signing import key_file
 
 NEW_YEAR: Final = date(2013, 1, 1)
 HISTORY_DAYS: Final = 59  # January and February
@@ -151,6 +154,12 @@ async def _define(stack: Stack, narrator: Narrator) -> None:
     narrator.stage("Applying the definitions: a FeatureSet and a Model in YAML")
     reply = await apply_declared(stack.settings, read_declared(str(Path(__file__).parent / "definitions.yaml")))
     narrator.say(reply.message)
+    keys = stack.settings.signing.keys
+    if keys is not None and not key_file(keys, APPROVER).exists():
+        key = await admit(stack.settings, keys, APPROVER, (Role.APPROVER,))
+        narrator.say(
+            f"{APPROVER} may approve: commands and models count only when they are signed (key {key.spec.key_id})"
+        )
 
 
 def _midnight(days: int) -> datetime:

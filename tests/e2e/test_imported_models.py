@@ -31,6 +31,8 @@ def test_an_onnx_file_made_elsewhere_is_probed_approved_by_a_second_person_and_s
     headrace: Headrace, stack: Stack, foreign: Foreign, tmp_path: Path
 ) -> None:
     model, file = foreign.model, linear(tmp_path / "tank.onnx")
+    for person in ("importer", "colleague"):
+        headrace.say("keys", "create", person)
 
     assert headrace.json("models", "import", file, "--model", model, *INPUTS, "--as", "importer")["version"] == 1
     gates = eventually(
