@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from inference_models import REF, candidate, parcels
 
+from schemas.envelope import Envelope
+from schemas.signatures import Signed
+from schemas.topics import MODELS_CANDIDATES
 from services.inference.adapters.onnxruntime import OnnxSession, SessionOptions, open_session
 from services.inference.errors import Refusal, ScoringError, VersionRefusedError
 from services.inference.execution import DEFAULT, Optimisation, Tuning, variants
