@@ -4,7 +4,7 @@ Pure: `observe` and `command` take what is remembered of an alert and give what 
 if its state or its evidence changed.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Self
 
@@ -49,7 +49,7 @@ class Memory:
     resolve_after: int = RESOLVE_AFTER  # quiet windows in a row
     last_end: datetime | None = None
     silenced_until: datetime | None = None
-    firings: Firings = Firings()
+    firings: Firings = field(default_factory=Firings)
 
     def content(self) -> dict[str, Any]:
         """As JSON."""
@@ -153,9 +153,7 @@ def _alarming(memory: Memory, seen: Observation) -> tuple[Memory, Alert | None]:
         flapping=flapping,
     )
     patience = max(patience, memory.resolve_after) if before else patience
-    return replace(
-        memory, alert=alert, alarming=streak, quiet=0, resolve_after=patience, firings=firings
-    ), alert
+    return replace(memory, alert=alert, alarming=streak, quiet=0, resolve_after=patience, firings=firings), alert
 
 
 def _calibrated(seen: Observation) -> bool:

@@ -57,7 +57,7 @@ class Life:
 def _once(alerts: Iterable[Alert]) -> list[Alert]:
     first: dict[tuple[str, str], Alert] = {}
     for alert in alerts:
-        if alert.state != "pending":
+        if alert.state == "firing" or (alert.episode, "firing") in first:  # of an end only where the beginning was told
             first.setdefault((alert.episode, alert.state), alert)
     return list(first.values())
 

@@ -53,11 +53,11 @@ class Scene:
         self.ledger = ledger or Ledger()
         self.delivery = Delivery(walls, self.ledger, self._write, self.clock, Patience(60.0, self._sleep))
 
-    async def _write(self, entry: Notification) -> None:
+    async def _write(self, entries: Sequence[Notification]) -> None:
         if self.kafka_away:
             self.kafka_away -= 1
             raise OutcomeUnknownError("nothing was acknowledged")
-        self.topic.append(entry)
+        self.topic += entries
 
     async def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
