@@ -57,7 +57,7 @@ def build(settings: Settings) -> App:
         return notice if notice is not None and delivery.heard(notice) else None
 
     ahead = AlertsAhead(settings, heard)
-    gathering = Gathering(ahead, threshold=settings.notifier.storm.threshold, window=window, clock=clock)
+    gathering = Gathering(ahead, delivery, threshold=settings.notifier.storm.threshold, window=window, clock=clock)
     broker = kafka_broker(settings, service=SERVICE)
     subscribe(
         broker,

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Final, Protocol
 
+from services.notifier.delivery import Delivery
 from services.notifier.notices import Notice
 from services.notifier.storms import Density, Waiting, loudness
 from shared.clock import Clock
@@ -35,14 +36,16 @@ class Gathering:
     def __init__(
         self,
         ahead: Ahead,
+        delivery: Delivery,
         *,
         threshold: int,
         window: timedelta,
         clock: Clock,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """``threshold`` alerts within ``window`` are a storm."""
+        """``threshold`` alerts within ``window`` are a storm; counted are those that are loud enough for a channel of ``delivery``."""
         self._ahead = ahead
+        self._delivery = delivery
         self._density = Density(threshold, window)
         self._window = window.total_seconds()
         self._clock = clock
@@ -51,22 +54,23 @@ class Gathering:
         self._loudest = -1  # of what was told of it
         self._hurried = False
 
-    def passed(self, appended: int) -> None:
-        """An alert that nobody is left to be told of; ``appended``: epoch milliseconds."""
-        self._density.passed(appended)
-
     async def hurry(self) -> None:
         """The process ends: nothing is waited for any more."""
         self._hurried = True
 
-    async def with_those_behind(self, seen: Waiting, *, patient: bool) -> Sequence[Notice]:
-        """What is to be told together with ``seen``; nothing where there is no storm. Not ``patient``: nothing is waited for."""
+    async def with_those_behind(self, seen: Waiting, *, late: bool = False) -> Sequence[Notice]:
+        """What is to be told together with ``seen``; nothing where there is no storm. Who is ``late`` has waited enough."""
+        if not self._delivery.heard(seen.notice):
+            return ()
         self._density.passed(seen.appended)
+        owed = self._delivery.owed_to(seen.notice)
+        if not owed:
+            return ()
         behind = await self._behind(seen)
         if not self._density.storm(seen.appended, behind):
             self._told_at, self._loudest = None, -1
             return ()
-        if patient:
+        if not late and any(channel.for_people for channel in owed):
             behind = await self._waited(seen, behind)
             self._told_at = self._clock.monotonic()
             self._loudest = max(self._loudest, loudness(_notices(seen, behind)))

@@ -68,7 +68,7 @@ def of_storm(notices: Sequence[Notice]) -> Notice:
         severity=worst[0].severity,
         title=f"[RESOLVED] {count} alerts of a storm" if over else f"[STORM] {count} alerts at once",
         text=(
-            f"{by_severity(latest)}; {_listed(states)}; {_listed(kinds)}; {_named(models)}. "
+            f"{by_severity(latest)}. States: {_listed(states)}. Kinds: {_listed(kinds)}. Models: {_named(models)}. "
             f"List them all: `{LISTED_BY}{' --all' if over else ''}`. The worst:"
         ),
         facts=tuple(facts),
@@ -82,7 +82,9 @@ def _row(notice: Notice) -> dict[str, Any]:
 
 
 def _counts(notices: Sequence[Notice], name: str) -> dict[str, int]:
-    return dict(Counter(str(each.body[name]) for each in notices).most_common())
+    """How many there are of each value, the most frequent first."""
+    counts = Counter(str(each.body[name]) for each in notices)
+    return dict(sorted(counts.items(), key=lambda each: (-each[1], each[0])))
 
 
 def _listed(counts: dict[str, int]) -> str:
@@ -90,10 +92,10 @@ def _listed(counts: dict[str, int]) -> str:
 
 
 def _named(models: dict[str, int]) -> str:
-    """``models: a 20, b 3``, with the number of those that are not named."""
-    names = ", ".join(f"{name} {count:,}" for name, count in list(models.items())[:MODELS_NAMED])
+    """``a (20), b (3) and 7 more``."""
+    names = ", ".join(f"{name} ({count:,})" for name, count in list(models.items())[:MODELS_NAMED])
     more = len(models) - MODELS_NAMED
-    return f"of {names}" + (f" and {more:,} more models" if more > 0 else "")
+    return names + (f" and {more:,} more" if more > 0 else "")
 
 
 def _badness(notice: Notice) -> tuple[int, bool]:

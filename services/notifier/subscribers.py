@@ -163,15 +163,9 @@ def subscribe(
             return []
 
     async def storm(record: Record, notice: Notice, *, late: bool) -> Sequence[Notice]:
-        if record.topic != alerts or not delivery.heard(notice):
+        if record.topic != alerts:
             return ()
-        owed = delivery.owed_to(notice)
-        if not owed:
-            gathering.passed(record.timestamp)
-            return ()
-        patient = not late and any(channel.for_people for channel in owed)
-        seen = Waiting(record.offset, record.timestamp, notice)
-        return await gathering.with_those_behind(seen, patient=patient)
+        return await gathering.with_those_behind(Waiting(record.offset, record.timestamp, notice), late=late)
 
     async def handle(record: Record) -> list[Outgoing]:
         notice = _notice(record, of_alert, approvals.needed)
