@@ -55,7 +55,7 @@ def of_storm(notices: Sequence[Notice]) -> Notice:
     latest = list({(each.subject, each.episode): each for each in notices}.values())[::-1]
     worst = sorted(latest, key=_badness)
     over = all(each.state == "resolved" for each in latest)
-    count = f"{len(latest):,}"
+    count = f"{len(latest):,} alert" + ("s" if len(latest) > 1 else "")
     shown = worst[:WORST_SHOWN]
     facts = [(each.title, each.text) for each in shown]
     if len(worst) > len(shown):
@@ -66,7 +66,7 @@ def of_storm(notices: Sequence[Notice]) -> Notice:
         episode=notices[0].episode,
         state="resolved" if over else "firing",
         severity=worst[0].severity,
-        title=f"[RESOLVED] {count} alerts of a storm" if over else f"[STORM] {count} alerts at once",
+        title=f"[RESOLVED] {count} of a storm" if over else f"[STORM] {count} at once",
         text=(
             f"{by_severity(latest)}. States: {_listed(states)}. Kinds: {_listed(kinds)}. Models: {_named(models)}. "
             f"List them all: `{LISTED_BY}{' --all' if over else ''}`. The worst:"
