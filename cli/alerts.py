@@ -41,7 +41,7 @@ def _row(alert: Alert) -> dict[str, Any]:
     return {
         "fingerprint": alert.fingerprint[:SHORT_DIGEST],
         "severity": alert.severity,
-        "state": alert.state,
+        "state": f"{alert.state}, flapping" if alert.flapping else alert.state,
         "model": alert.model,
         "version": alert.version,
         "kind": alert.kind,

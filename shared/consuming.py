@@ -5,6 +5,7 @@ records since the last commit; handlers must tolerate a repeat.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -48,17 +49,19 @@ def consume(  # noqa: PLR0913 - a subscriber's wiring in one call
     clock: Clock | None = None,
     commit_every: int = 1,
     max_records: int = 500,
+    longest_batch: float = math.inf,
     patience: float = 0.0,
 ) -> None:
     """Call ``handle`` for every record of ``topics`` in order and publish what it returns.
 
     `TransientError` is retried with growing, jittered pauses; after ``dead_letters.attempts`` attempts, or at once for
     `PermanentError`, `RefusedRecordError` and anything unexpected, the record becomes a dead letter. ``commit_every``
-    trades speed for repeats after a crash. ``patience``: seconds that ``handle`` may take for one record by bounded retries
+    trades speed for repeats after a crash. ``longest_batch``: seconds after which the rest of a batch is left to be fetched
+    again, so that many slow records are not one long time without a poll. ``patience``: seconds that ``handle`` may take for one record by bounded retries
     of its own; for so long its partition does not count as stalled. Too many dead letters stop the process (`DeadLetterLimit`).
     """
     loop = _Consumption(settings, group, service, handle, publisher, health, clock or SystemClock(), commit_every)
-    loop.patience = patience
+    loop.patience, loop.longest_batch = patience, longest_batch
     subscriber = batch_subscriber(
         broker,
         settings,
@@ -79,6 +82,7 @@ class _Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
 
     consumer: Callable[[], AIOKafkaConsumer]
     patience: float = 0.0
+    longest_batch: float = math.inf
 
     def __init__(
         self,
@@ -143,8 +147,12 @@ class _Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
 
     async def _batch(self, records: Sequence[Record]) -> None:
         uncommitted: dict[TopicPartition, int] = {}
-        count = 0
-        for record in records:
+        count, until = 0, self._clock.monotonic() + self.longest_batch
+        left: Sequence[Record] = ()
+        for number, record in enumerate(records):
+            if self._clock.monotonic() > until:
+                left = records[number:]
+                break
             place = TopicPartition(record.topic, record.partition)
             if place not in self._owned or self._health.failure is not None:
                 continue
@@ -155,6 +163,16 @@ class _Consumption(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka
             if count % self._commit_every == 0:
                 await self._commit(uncommitted)
         await self._commit(uncommitted)
+        self._leave(left)
+
+    def _leave(self, records: Sequence[Record]) -> None:
+        """Have ``records`` fetched again."""
+        first: dict[TopicPartition, int] = {}
+        for record in records:
+            first.setdefault(TopicPartition(record.topic, record.partition), record.offset)
+        for place, offset in first.items():
+            if place in self._owned:
+                self.consumer().seek(place, offset)
 
     async def _commit(self, offsets: dict[TopicPartition, int]) -> None:
         if offsets:

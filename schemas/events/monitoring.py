@@ -73,7 +73,10 @@ class Evidence(Contract):
 
 
 class Alert(Contract):
-    """One state of an alert's life. ``fingerprint`` is what it is about, ``episode`` which time."""
+    """One state of an alert's life. ``fingerprint`` is what it is about, ``episode`` which time.
+
+    ``flapping``: it has fired and resolved so often lately that this episode stays firing until it is calm for long.
+    """
 
     ce_type: ClassVar[str] = "headrace.alert.v1"
 
@@ -92,6 +95,7 @@ class Alert(Contract):
     silenced_until: Time | None = None
     acknowledged_by: str | None = None
     runbook: str = ""
+    flapping: bool = False
 
 
 class AlertCommand(Contract):

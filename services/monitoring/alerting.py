@@ -1,16 +1,17 @@
-"""The life of an alert: quiet → pending → firing → (acknowledged) → resolved, with hysteresis.
+"""The life of an alert: quiet → pending → firing → (acknowledged) → resolved, with hysteresis; what flaps resolves later.
 
 Pure: `observe` and `command` take what is remembered of an alert and give what is remembered next, and the alert to publish
 if its state or its evidence changed.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Self
 
 from schemas.envelope import format_time
 from schemas.events.monitoring import Alert, AlertCommand, AlertKind, ChannelResult, Evidence
 from schemas.identities import episode_id
+from services.monitoring.flapping import CALM, Firings, flapping_words
 from services.monitoring.observations import Observation
 
 RESOLVE_AFTER: Final = 2  # quiet windows in a row
@@ -48,6 +49,7 @@ class Memory:
     resolve_after: int = RESOLVE_AFTER  # quiet windows in a row
     last_end: datetime | None = None
     silenced_until: datetime | None = None
+    firings: Firings = field(default_factory=Firings)
 
     def content(self) -> dict[str, Any]:
         """As JSON."""
@@ -58,6 +60,7 @@ class Memory:
             "resolve_after": self.resolve_after,
             "last_end": format_time(self.last_end) if self.last_end else None,
             "silenced_until": format_time(self.silenced_until) if self.silenced_until else None,
+            "firings": self.firings.content(),
         }
 
     @classmethod
@@ -70,6 +73,7 @@ class Memory:
             resolve_after=content.get("resolve_after", RESOLVE_AFTER),
             last_end=_time(content["last_end"]),
             silenced_until=_time(content["silenced_until"]),
+            firings=Firings.restored(content.get("firings", {})),
         )
 
     @property
@@ -77,12 +81,22 @@ class Memory:
         """Whether an episode goes on."""
         return self.alert is not None and self.alert.state != "resolved"
 
+    @property
+    def flapping(self) -> bool:
+        """Whether the present episode is a flapping one."""
+        return self.alert is not None and self.active and self.alert.flapping
+
+    @property
+    def explains(self) -> bool:
+        """Whether what follows from it needs no alert of its own: it is active, and would be if it did not flap."""
+        return self.active and not (self.flapping and self.quiet >= self.resolve_after)
+
 
 def observe(memory: Memory, seen: Observation) -> tuple[Memory, Alert | None]:
     """What follows from a window. Windows that are not later than the last one seen change nothing."""
     if memory.last_end is not None and seen.window.end <= memory.last_end:
         return memory, None
-    memory = replace(memory, last_end=seen.window.end)
+    memory = replace(memory, last_end=seen.window.end, firings=memory.firings.after_window())
     return _alarming(memory, seen) if seen.channels else _quiet(memory, seen)
 
 
@@ -109,7 +123,7 @@ def _alarming(memory: Memory, seen: Observation) -> tuple[Memory, Alert | None]:
     rule = RULES[seen.kind]
     if seen.route != "champion" and memory.alert is not None and memory.alert.version != seen.version:
         memory = replace(
-            memory, alert=None, alarming=0
+            memory, alert=None, alarming=0, firings=Firings(memory.firings.windows)
         )  # another rollout: what became of the last one is no news of this
     streak = memory.alarming + 1
     by_lane = any(channel.method is not None for channel in seen.channels)  # a lane has weighed all windows before
@@ -118,6 +132,9 @@ def _alarming(memory: Memory, seen: Observation) -> tuple[Memory, Alert | None]:
     patience = RESOLVE_CALIBRATED_AFTER if _calibrated(seen) else RESOLVE_AFTER
     before = memory.alert if memory.active else None
     state = before.state if before and before.state in ("firing", "acknowledged") else "firing" if fires else "pending"
+    begins = state == "firing" and (before is None or before.state != "firing")
+    firings = memory.firings.with_one_more() if begins else memory.firings
+    flapping = memory.flapping or (begins and firings.flapping)
     alert = Alert(
         fingerprint=seen.fingerprint,
         model=seen.model,
@@ -126,16 +143,17 @@ def _alarming(memory: Memory, seen: Observation) -> tuple[Memory, Alert | None]:
         severity=seen.severity,
         state=state,
         episode=before.episode if before else episode_id(seen.fingerprint, format_time(seen.window.start)),
-        summary=seen.summary,
+        summary=f"{seen.summary}; {flapping_words()}" if flapping else seen.summary,
         evidence=tuple(_evidence(channel) for channel in seen.channels[:EVIDENCE_LIMIT]),
         window=seen.window,
         started_at=before.started_at if before else seen.at,
         updated_at=seen.at,
         silenced_until=memory.silenced_until,
         acknowledged_by=before.acknowledged_by if before else None,
+        flapping=flapping,
     )
     patience = max(patience, memory.resolve_after) if before else patience
-    return replace(memory, alert=alert, alarming=streak, quiet=0, resolve_after=patience), alert
+    return replace(memory, alert=alert, alarming=streak, quiet=0, resolve_after=patience, firings=firings), alert
 
 
 def _calibrated(seen: Observation) -> bool:
@@ -147,7 +165,8 @@ def _quiet(memory: Memory, seen: Observation) -> tuple[Memory, Alert | None]:
     alert = memory.alert
     if alert is None or not memory.active:
         return memory, None
-    if alert.state != "pending" and memory.quiet < memory.resolve_after:
+    needed = max(memory.resolve_after, CALM) if alert.flapping else memory.resolve_after
+    if alert.state != "pending" and memory.quiet < needed:
         return memory, None
     resolved = alert.model_copy(
         update={"state": "resolved", "window": seen.window, "version": seen.version, "updated_at": seen.at}

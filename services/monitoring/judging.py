@@ -171,7 +171,7 @@ class Judging:
         """A storm is not told twice: what follows from an active alert has none of its own."""
         for seen in observations(closed):
             memory = self._memories.get(seen.fingerprint)
-            explained = any(self._memories.get(cause, Memory()).active for cause in seen.causes)
+            explained = any(self._memories.get(cause, Memory()).explains for cause in seen.causes)
             if not explained and (memory is not None or seen.channels):
                 self._remember(seen.fingerprint, *observe(memory or Memory(), seen))
 

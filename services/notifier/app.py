@@ -4,24 +4,36 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
+from services.notifier.adapters.alerts_ahead import AlertsAhead
 from services.notifier.adapters.slack import SlackApiChannel, SlackWebhookChannel
 from services.notifier.adapters.starting_point import StartingPoint
 from services.notifier.adapters.webhook import WebhookChannel
 from services.notifier.delivery import Channel, Delivery, Patience
+from services.notifier.gathering import Gathering
 from services.notifier.ledger import Ledger
+from services.notifier.notices import Notice
 from services.notifier.settings import Settings
-from services.notifier.subscribers import SERVICE, TOPICS, Approvals, ledger_writer, subscribe, tables
+from services.notifier.subscribers import (
+    SERVICE,
+    TOPICS,
+    Approvals,
+    ledger_writer,
+    notice_among_many,
+    subscribe,
+    tables,
+)
 from shared.broker import MAX_POLL_SECONDS, kafka_broker
 from shared.clock import Clock, SystemClock
 from shared.health import Health
 from shared.heartbeats import Heartbeats
 from shared.logs import get_logger
 from shared.publishing import Publisher
+from shared.records import Record
 from shared.service import App
 
 LONGEST_NOTICE: Final = (
     MAX_POLL_SECONDS - 60
-)  # all channels together: beyond the poll's limit the group takes the record away
+)  # all channels together, and a storm's wait: beyond the poll's limit the group takes the record away
 
 log = get_logger(__name__)
 
@@ -35,13 +47,23 @@ def build(settings: Settings) -> App:
         log.warning(
             "no channel is configured: alerts are read and nobody is told; set HEADRACE_NOTIFIER__SLACK__WEBHOOK_URL"
         )
-    patience = Patience(min(settings.notifier.give_up_after_seconds, LONGEST_NOTICE / max(1, len(channels))))
+    window = settings.notifier.storm.window
+    longest = LONGEST_NOTICE - window.total_seconds()
+    patience = Patience(min(settings.notifier.give_up_after_seconds, longest / max(1, len(channels))))
     delivery = Delivery(channels, ledger, ledger_writer(publisher), clock, patience)
+
+    def heard(record: Record) -> Notice | None:
+        notice = notice_among_many(record)
+        return notice if notice is not None and delivery.heard(notice) else None
+
+    ahead = AlertsAhead(settings, heard)
+    gathering = Gathering(ahead, delivery, threshold=settings.notifier.storm.threshold, window=window, clock=clock)
     broker = kafka_broker(settings, service=SERVICE)
     subscribe(
         broker,
         settings,
         delivery=delivery,
+        gathering=gathering,
         approvals=approvals,
         publisher=publisher,
         health=health,
@@ -62,6 +84,7 @@ def build(settings: Settings) -> App:
         *tables(settings, ledger, approvals, health),
         publisher,
         *opened,
+        ahead,
         heartbeats,
         starting_point,
     ]

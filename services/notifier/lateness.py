@@ -1,15 +1,14 @@
 """What could not be told in time: one message says how old it is, many become one message that names the worst. Pure."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
-from services.notifier.notices import SEVERITIES, Notice
+from services.notifier.notices import SEVERITIES, Notice, by_severity
 
 TOGETHER: Final = 5  # so many late messages become one
-MOST_TOGETHER: Final = 500  # the ledger has an entry for each, before and after
+MOST_TOGETHER: Final = 20_000  # so many at most, late or of a storm; the ledger has an entry for each, before and after
 WORST_SHOWN: Final = 8
 
 
@@ -34,8 +33,7 @@ def together(found: Sequence[Overdue]) -> Notice:
     """
     last = {(each.notice.subject, each.notice.episode): each for each in found}
     worst = sorted(last.values(), key=_badness)
-    counts = Counter(each.notice.severity for each in found)
-    counted = ", ".join(f"{counts[severity]} {severity}" for severity in reversed(SEVERITIES) if counts[severity])
+    counted = by_severity(each.notice for each in found)
     ages = [each.age for each in found]
     shown = worst[:WORST_SHOWN]
     facts = [(each.notice.title, f"{length(each.age)} ago. {each.notice.text}") for each in shown]

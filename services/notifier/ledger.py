@@ -44,6 +44,11 @@ class Ledger:
         held = self._entries.get(notification_id(channel, notice))
         return held.attempts if held is not None else 0
 
+    def begun(self, channel: str, notice: Notice) -> bool:
+        """Whether it is ``pending``."""
+        held = self._entries.get(notification_id(channel, notice))
+        return held is not None and held.status == "pending"
+
     def opened(self, channel: str, notice: Notice) -> Notification | None:
         """The delivered message that ``notice`` continues, if there is one."""
         if notice.opening is None:

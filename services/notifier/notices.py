@@ -1,6 +1,8 @@
 """What people are told: one notice per alert state or registry fact that matters to them."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from schemas.envelope import format_time
@@ -19,6 +21,7 @@ from schemas.events.registry import (
 SEVERITIES: Final[tuple[Severity, ...]] = ("inform", "warn", "page")
 FIRING: Final = "firing"
 EVIDENCE_SHOWN: Final = 8
+BRIEF: Final = ("fingerprint", "episode", "model", "version", "kind", "severity", "state")  # of an alert among many
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +53,40 @@ def silenced(alert: Alert) -> bool:
     return alert.silenced_until is not None and alert.updated_at < alert.silenced_until
 
 
+def by_severity(notices: Iterable[Notice]) -> str:
+    """How many there are of each severity, the loudest first: ``2 page, 40 inform``."""
+    counts = Counter(notice.severity for notice in notices)
+    return ", ".join(f"{counts[severity]} {severity}" for severity in reversed(SEVERITIES) if counts[severity])
+
+
 def of_alert(alert: Alert) -> Notice | None:
     """The notice of an alert's state; None while it is only pending."""
+    brief = brief_of_alert(alert)
+    return brief and replace(brief, facts=_facts(alert), body=alert.model_dump(mode="json"))
+
+
+def brief_of_alert(alert: Alert) -> Notice | None:
+    """`of_alert` without facts, and of the body what is in `BRIEF`: for one among thousands."""
     if alert.state == "pending":
         return None
     words = {"firing": alert.severity.upper(), "acknowledged": "ACKNOWLEDGED", "resolved": "RESOLVED"}
     version = "" if alert.version is None else f" v{alert.version}"
+    flapping = " (flapping)" if alert.flapping else ""
+    return Notice(
+        subject=alert.fingerprint,
+        episode=alert.episode,
+        state=alert.state,
+        severity=alert.severity,
+        title=f"[{words[alert.state]}] {alert.model}{version}: {alert.kind.replace('_', ' ')}{flapping}",
+        text=alert.summary,
+        facts=(),
+        kind=Alert.ce_type,
+        body={name: getattr(alert, name) for name in BRIEF},
+        opening=None if alert.state == FIRING else FIRING,
+    )
+
+
+def _facts(alert: Alert) -> tuple[tuple[str, str], ...]:
     facts = [
         ("Window", f"{format_time(alert.window.start)} to {format_time(alert.window.end)}"),
         ("Since", format_time(alert.started_at)),
@@ -70,18 +101,7 @@ def of_alert(alert: Alert) -> Notice | None:
         facts.append(("Acknowledged by", alert.acknowledged_by))
     if alert.runbook:
         facts.append(("Runbook", alert.runbook))
-    return Notice(
-        subject=alert.fingerprint,
-        episode=alert.episode,
-        state=alert.state,
-        severity=alert.severity,
-        title=f"[{words[alert.state]}] {alert.model}{version}: {alert.kind.replace('_', ' ')}",
-        text=alert.summary,
-        facts=tuple(facts),
-        kind=Alert.ce_type,
-        body=alert.model_dump(mode="json"),
-        opening=None if alert.state == FIRING else FIRING,
-    )
+    return tuple(facts)
 
 
 def of_registry(event: RegistryEvent, *, needs_approval: bool) -> Notice | None:

@@ -59,11 +59,19 @@ class WebhookSettings(Section):
     min_severity: Severity = "inform"
 
 
+class StormSettings(Section):
+    """From how many alerts within ``window`` on people get one message of them all, and then one each ``window`` at most."""
+
+    threshold: int = Field(20, ge=2, le=10_000)
+    window: timedelta = Field(timedelta(minutes=1), ge=timedelta(seconds=1), le=timedelta(minutes=4))
+
+
 class NotifierSettings(Section):
     """Where to send, and how long to try."""
 
     slack: SlackSettings = SlackSettings()
     webhook: WebhookSettings = WebhookSettings()
+    storm: StormSettings = StormSettings()
     allowed_hosts: tuple[str, ...] = ()  # names or addresses that may be private, e.g. 127.0.0.1
     ignore_older_than: timedelta = timedelta(hours=1)  # of a first start: what was appended before that is history
     late_after: timedelta = timedelta(minutes=15)  # from then on a message says how old it is

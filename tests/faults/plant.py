@@ -72,6 +72,8 @@ class Plant:
             variable("topics", "partitions"): str(self.settings.topics.partitions),
             variable("notifier", "slack", "webhook_url"): self.slack.url,
             variable("notifier", "allowed_hosts"): f'["{HOST}"]',
+            # the oracle looks for each alert's own message; crashes amid a storm are `tests/integration/test_notifier.py`
+            variable("notifier", "storm", "threshold"): "10000",
             variable("training", "segment_rows"): "2000",
         }
         if service in ON_SMALL_DISK:

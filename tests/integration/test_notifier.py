@@ -170,6 +170,101 @@ async def test_a_first_start_leaves_history_out_and_after_that_nothing_is_too_ol
     assert any("is champion" in text for text in texts)  # though nothing had stood on its topic before
 
 
+def _storm(state: str, count: int) -> list[Outgoing]:
+    return [
+        message(
+            ALERTS,
+            alert(
+                state, episode=f"e{number}", fingerprint=f"fp{number}", severity="page" if number == 77 else "inform"
+            ),
+            key=f"fp{number}",
+            source="tests",
+        )
+        for number in range(count)
+    ]
+
+
+def _told_of(entries: list[Notification], state: str) -> int:
+    return len({entry.subject for entry in entries if (entry.state, entry.status) == (state, "delivered")})
+
+
+async def test_a_storm_of_ten_thousand_alerts_is_one_message_and_what_comes_after_it_is_told_soon(
+    settings: PlatformSettings, service_env: dict[str, str], tmp_path: Path
+) -> None:
+    await apply_topics(settings)
+    with FakeServer() as slack:
+        env = {
+            **service_env,
+            "HEADRACE_NOTIFIER__SLACK__WEBHOOK_URL": f"{slack.url}/hook",
+            "HEADRACE_NOTIFIER__ALLOWED_HOSTS": '["127.0.0.1"]',
+            "HEADRACE_NOTIFIER__STORM__WINDOW": "PT5S",  # so long the last alert may have to wait, alone
+        }
+        async with Publisher(settings) as publisher:
+            await publisher.publish(*_storm("firing", 10_000))
+            with ServiceProcess("notifier", env, tmp_path / "log") as process:
+                await eventually(
+                    lambda: _ledger(settings), lambda found: _told_of(found, "firing") == 10_000, "all is told"
+                )
+                assert len(slack.received) == 1
+                await publisher.publish(*_storm("resolved", 10_000))
+                await eventually(
+                    lambda: _ledger(settings), lambda found: _told_of(found, "resolved") == 10_000, "all ends are told"
+                )
+                await publisher.publish(_alert("firing", "after"))
+                entries = await eventually(
+                    lambda: _ledger(settings),
+                    lambda found: ("firing", "delivered") in _statuses(found, "after"),
+                    "told",
+                )
+                assert process.stop() == 0
+    first, *ends, last = [got.json["text"] for got in slack.received]
+    assert first.startswith("[STORM] 10,000 alerts at once: 1 page, 9,999 inform. States: 10,000 firing.")
+    assert "headrace alerts list" in first
+    # what is published while it is told may come in two: the beginning that was there, and the rest a window later
+    assert 1 <= len(ends) <= 3
+    assert all("RESOLVED" in text for text in ends)
+    assert last.startswith("[INFORM] trip-late")
+    assert Counter(entry.status for entry in entries if entry.state == "firing") == {
+        "pending": 10_001,
+        "delivered": 10_001,
+    }
+    assert await read_to_end(settings, dead_letters("notifier")) == []
+
+
+async def test_a_kill_9_after_the_storms_message_repeats_that_one_message(
+    settings: PlatformSettings, service_env: dict[str, str], tmp_path: Path
+) -> None:
+    await apply_topics(settings)
+    victims: list[int] = []
+
+    def answer(received: Received) -> Answer:
+        if victims and "[STORM]" in received.body.decode():
+            os.kill(victims.pop(), signal.SIGKILL)  # it was sent, and nobody will write that down
+        return Answer()
+
+    with FakeServer(default=answer) as slack:
+        env = {
+            **service_env,
+            "HEADRACE_NOTIFIER__SLACK__WEBHOOK_URL": f"{slack.url}/hook",
+            "HEADRACE_NOTIFIER__ALLOWED_HOSTS": '["127.0.0.1"]',
+        }
+        async with Publisher(settings) as publisher:
+            await publisher.publish(*_storm("firing", 2_000))
+        with ServiceProcess("notifier", env, tmp_path / "log") as process:
+            victims.append(process.pid)
+            assert await process.died() == -9
+            await send_away(settings, "notifier")
+        with ServiceProcess("notifier", env, tmp_path / "log") as process:
+            entries = await eventually(
+                lambda: _ledger(settings), lambda found: _told_of(found, "firing") == 2_000, "all is told"
+            )
+            assert process.stop() == 0
+    texts = [got.json["text"] for got in slack.received]
+    assert len(texts) == 2
+    assert all(text.startswith("[STORM] 2,000 alerts at once") for text in texts)
+    assert Counter(entry.status for entry in entries) == {"pending": 2_000, "delivered": 2_000}
+
+
 async def test_without_a_channel_it_is_ready_and_silent(
     settings: PlatformSettings, service_env: dict[str, str], tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """At-least-once consumption on a real Kafka: retries, dead letters, commits, the limit."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -30,6 +31,8 @@ async def consumption(
     handle: Handle,
     *,
     commit_every: int = 1,
+    max_records: int = 1,
+    longest_batch: float = math.inf,
     patience: float = 0.0,
     stall_seconds: float = STALL_SECONDS,
 ) -> AsyncIterator[Health]:
@@ -46,7 +49,8 @@ async def consumption(
             publisher=publisher,
             health=health,
             commit_every=commit_every,
-            max_records=1,
+            max_records=max_records,
+            longest_batch=longest_batch,
             patience=patience,
         )
         await broker.start()
@@ -178,6 +182,27 @@ async def test_progress_and_lag_are_known(settings: PlatformSettings) -> None:
                 await asyncio.sleep(0.1)
         assert health.missing == []
         assert health.live()
+
+
+async def test_a_batch_that_takes_too_long_is_left_and_its_rest_fetched_again(settings: PlatformSettings) -> None:
+    values = [b"%d" % n for n in range(40)]
+    await prepared(settings, *values)
+    seen: list[bytes | None] = []
+
+    async def handle(record: Record) -> None:
+        seen.append(record.value)
+        await asyncio.sleep(0.02)
+
+    async with consumption(settings, handle, commit_every=500, max_records=500, longest_batch=0.1) as health:
+        await until(seen, 40)
+        async with asyncio.timeout(20):
+            while health.lag != 0:
+                await asyncio.sleep(0.1)
+    assert seen == values
+    await prepared(settings, b"last")
+    async with consumption(settings, handle, commit_every=500, max_records=500, longest_batch=0.1):
+        await until(seen, 41)
+    assert seen == [*values, b"last"]
 
 
 async def stalls(health: Health, *, over: float) -> list[str]:
