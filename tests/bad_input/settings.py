@@ -52,7 +52,7 @@ SETTINGS: Final = (
     _variable("window-nan", "HEADRACE_VALIDATION__WINDOW_HOURS", "nan"),
     _variable("trust-root-without-a-key", "HEADRACE_TRUST__ROOTS", '[{"principal": "ada", "publicKey": "AA", "roles": ["admin"]}]'),
     _variable("trust-root-of-no-role", "HEADRACE_TRUST__ROOTS", '[{"principal": "ada", "publicKey": "x", "roles": ["king"]}]'),
-    _variable("trust-root-is-no-json", "HEADRACE_TRUST__ROOTS", "ada"),
+    _variable("trust-root-is-no-json", "HEADRACE_TRUST__ROOTS", "ada", "HEADRACE_TRUST"),
     _variable("misspelt-key", "HEADRACE_KAFKA__BOOTSTRAP_SERVER", "localhost:9092"),
     _variable("misspelt-section", "HEADRACE_KAFAK__BOOTSTRAP_SERVERS", "localhost:9092"),
     _variable("section-is-no-json", "HEADRACE_KAFKA", "{"),
