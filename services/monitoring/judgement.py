@@ -18,8 +18,9 @@ from services.monitoring.knowledge import Watched
 from services.monitoring.lanes.calibrated import RECENT, Group, Past, Verdict
 from services.monitoring.lanes.gross import Comparison, GrossVerdict, tolerance
 from services.monitoring.quality import LABELLED
+from services.monitoring.service_levels import REASONS, REJECTED
 from services.monitoring.standing import Standing
-from services.monitoring.tallies import Tally
+from services.monitoring.tallies import Floats, Tally
 from services.monitoring.window_values import WindowValues
 from services.monitoring.windows import moment
 
@@ -66,7 +67,8 @@ def judge(case: Case, measured: Sequence[ChannelResult], standing: Standing) -> 
 
 def remembered(case: Case, rows: Sequence[ChannelResult]) -> dict[str, float]:
     """What of a window becomes history: what is `accepted`, and of how many rows it is."""
-    return {**accepted(rows), ROWS: float(case.rows)}
+    counted = {REASONS: 1.0} if case.window.lane == "performance" else {}
+    return {**accepted(rows), **counted, ROWS: float(case.rows)}
 
 
 def accepted(rows: Sequence[ChannelResult]) -> dict[str, float]:
@@ -102,7 +104,7 @@ def _past(case: Case, values: Mapping[str, float]) -> Past:
     room = KEPT - len(case.history.starts)
     seen = _training(case).last(room)
     now = np.array([list(values.values())], dtype=np.float64)
-    known = np.vstack([seen.matrix(channels), case.history.matrix(channels), now])
+    known = np.vstack([seen.matrix(channels), _served(case.history, channels), now])
     starts = np.array([*seen.starts, *case.history.starts, case.window.start], dtype=np.int64)
     follows = np.append(np.bool_(0), np.diff(starts) == case.watched.policy.every)
     logarithmic = [place for place, name in enumerate(channels) if name.partition(":")[0] in LOGARITHMIC]
@@ -112,6 +114,15 @@ def _past(case: Case, values: Mapping[str, float]) -> Past:
     known_of = case.artifact or Artifact("", TargetType.BINARY)
     noise = np.array([known_of.noise(channel) for channel in channels])
     return Past(channels, known, seasons, follows, sizes, noise)
+
+
+def _served(history: WindowValues, channels: Sequence[str]) -> Floats:
+    """The windows served, by channel. A rule that rejected nothing is not said in a window, but that is known of it."""
+    values = history.matrix(channels)
+    reasons = [place for place, name in enumerate(channels) if name.startswith(REJECTED)]
+    counted = ~np.isnan(history.matrix([REASONS]))
+    values[:, reasons] = np.where(counted, np.nan_to_num(values[:, reasons]), np.nan)
+    return values
 
 
 def _training(case: Case) -> WindowValues:

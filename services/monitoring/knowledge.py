@@ -100,11 +100,16 @@ class Knowledge:
         return found
 
     def resolve(self, feature_set: str) -> str:
-        """``name@major`` of a feature set that may be named without its major."""
+        """``name@major`` of a feature set that may be named without its major, or not at all ("") where there is but one."""
         if "@" in feature_set:
             return feature_set
-        found = [ref for ref in self._sets if ref.partition("@")[0] == feature_set]
+        found = [ref for ref in self._sets if feature_set in ("", ref.partition("@")[0])]
         return found[0] if len(found) == 1 else feature_set
+
+    def live(self, feature_set: str) -> bool:
+        """Whether the event time of ``feature_set`` is that of the clock."""
+        known = self._sets.get(self.resolve(feature_set))
+        return known is not None and known.spec.clock == "live"
 
     def models_of(self, feature_set: str) -> list[str]:
         """Names of the models on ``feature_set``, sorted."""

@@ -20,6 +20,7 @@ from services.monitoring.service_levels import (
     business_figures,
     errors,
     more_than_chance,
+    rejections,
     throughput,
 )
 from services.monitoring.tallies import Floats, Tally, significant
@@ -49,6 +50,7 @@ def performance(
         *_latency(tally, p99_limit_ms, 1 / alarms.warn),
         *_slowdown(tally, history.of("latency:p50")),
         *errors(tally, 1 / alarms.page),
+        *rejections(tally, history, 1 / alarms.page),
         throughput(tally, seconds, history.of(THROUGHPUT).tolist(), 1 / alarms.warn),
         *business_figures(tally, watched, 1 / alarms.page),
     ]
