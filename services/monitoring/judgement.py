@@ -12,7 +12,7 @@ from schemas.events.monitoring import ChannelResult
 from services.monitoring.artifacts import ROWS, Artifact
 from services.monitoring.book import Window
 from services.monitoring.channels import LEAST_ROWS, Channel
-from services.monitoring.detectors import group_of, groups, patience
+from services.monitoring.detectors import BOUNDED, group_of, groups, patience
 from services.monitoring.history import KEPT
 from services.monitoring.knowledge import Watched
 from services.monitoring.lanes.calibrated import RECENT, Group, Past, Verdict
@@ -87,7 +87,7 @@ def accepted(rows: Sequence[ChannelResult]) -> dict[str, float]:
         and row.method is None
         and row.channel not in limits
         and (group := group_of(row.channel)) is not None
-        and group not in broken
+        and group not in broken | BOUNDED
     }
 
 
@@ -168,7 +168,7 @@ def _gross(case: Case, standing: Standing) -> Iterator[ChannelResult]:
     if case.artifact is None or case.window.lane != "performance" or served < LEAST_ROWS:
         return
     for name, channels in (
-        ("broken_inputs", case.artifact.feature_channels),
+        ("broken_inputs", (*case.artifact.feature_channels, *case.artifact.judged_groups)),
         ("broken_predictions", case.artifact.prediction_channels),
     ):
         compared = {channel.name: comparison for channel in channels if (comparison := _compared(case, channel))}

@@ -66,7 +66,7 @@ def rejections(tally: Tally, history: WindowValues, alpha: float) -> list[Channe
 def rejected_before(history: WindowValues, rule: str) -> Floats:
     """The share of a rule in each window of which reasons were counted: 0 where it is not said."""
     shares = history.matrix([f"{REJECTED}{rule}", REASONS])
-    return np.nan_to_num(shares[~np.isnan(shares[:, 1]), 0])
+    return np.asarray(np.nan_to_num(shares[~np.isnan(shares[:, 1]), 0]), dtype=np.float64)
 
 
 def _reason(rule: str, count: int, of: int, before: Floats, alpha: float) -> ChannelResult:

@@ -1,6 +1,6 @@
 """Rejected events: counted by the rule that they broke, and a reason that was not there before is an alert in one window."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -190,7 +190,7 @@ def test_what_is_no_rejection_is_a_dead_letter(tmp_path: Path) -> None:
 # ---- both stages
 
 
-def stream(windows: int, refusals: dict[int, Sequence[str]], per_hour: int = 60) -> list[StoredRecord]:
+def stream(windows: int, refusals: Mapping[int, Sequence[str]], per_hour: int = 60) -> list[StoredRecord]:
     """So many hours; ``refusals``: by hour, the rule of each rejected event."""
     predictions, _ = hours(windows, Rows(), per_hour=per_hour)
     rejected: list[Contract] = [
