@@ -38,6 +38,7 @@ DETECTORS: Final[dict[str, Detector]] = {
     "quality": Detector("quality", "page"),
     "fairness": Detector("quality", "page"),
     "kpi": Detector("kpi", "page"),
+    "uplift": Detector("kpi", "page"),
     "broken_inputs": Detector("drift", "page"),
     "broken_predictions": Detector("prediction_drift", "page"),
 }
@@ -58,8 +59,10 @@ GROUPS: Final[dict[str, str]] = {
     "quality": "quality",
     "fairness": "fairness",
     "kpi": "kpi",
+    "uplift": "uplift",
 }
-BOUNDED: Final = frozenset({"fairness"})  # judged by bounds alone: the gaps of small windows are larger by chance
+# Judged by bounds alone: the gaps of small windows are larger by chance, and a difference of means is no window's own.
+BOUNDED: Final = frozenset({"fairness", "uplift"})
 
 
 def patience(detector: str, alarms: FalseAlarms) -> float:

@@ -22,7 +22,6 @@ from services.monitoring.service_levels import REASONS, REJECTED
 from services.monitoring.standing import Standing
 from services.monitoring.tallies import Floats, Tally
 from services.monitoring.window_values import WindowValues
-from services.monitoring.windows import moment
 
 SUMMARY: Final = "evidence"
 NATURAL: Final = math.log(10)
@@ -109,7 +108,7 @@ def _past(case: Case, values: Mapping[str, float]) -> Past:
     follows = np.append(np.bool_(0), np.diff(starts) == case.watched.policy.every)
     logarithmic = [place for place, name in enumerate(channels) if name.partition(":")[0] in LOGARITHMIC]
     known[:, logarithmic] = np.log(np.maximum(known[:, logarithmic], SMALLEST))
-    seasons = np.array([_season(case.watched, int(start)) for start in starts], dtype=np.int64)
+    seasons = np.array([case.watched.season(int(start)) for start in starts], dtype=np.int64)
     sizes = np.concatenate([seen.matrix([ROWS])[:, 0], case.history.matrix([ROWS])[:, 0], [float(case.rows)]])
     known_of = case.artifact or Artifact("", TargetType.BINARY)
     noise = np.array([known_of.noise(channel) for channel in channels])
@@ -127,12 +126,6 @@ def _served(history: WindowValues, channels: Sequence[str]) -> Floats:
 
 def _training(case: Case) -> WindowValues:
     return case.artifact.windows if case.artifact is not None else WindowValues()
-
-
-def _season(watched: Watched, start: int) -> int:
-    """Windows of one season have one number: by hour of the day and day of the week, UTC, as the definition says."""
-    seasonality, at = watched.definition.spec.monitoring.seasonality, moment(start)
-    return ("weekday" in seasonality) * at.weekday() * 24 + ("hour" in seasonality) * at.hour
 
 
 def _calibrated(

@@ -13,7 +13,7 @@ from schemas.events.training import Candidate
 from services.monitoring.artifacts import Artifact, artifact_of
 from services.monitoring.kpi_frames import empty_frame
 from services.monitoring.kpis import KpiError, Plan, check, plan
-from services.monitoring.windows import WindowPolicy, common_grain, policy_of
+from services.monitoring.windows import WindowPolicy, common_grain, moment, policy_of
 
 
 class Series(NamedTuple):
@@ -35,6 +35,11 @@ class Watched:
     policy: WindowPolicy
     kpis: tuple[Plan, ...]
     dtypes: Mapping[str, Dtype]  # of the feature set's features
+
+    def season(self, start: int) -> int:
+        """Windows of one season have one number: by hour of the day and day of the week, UTC, as the definition says."""
+        seasonality, at = self.definition.spec.monitoring.seasonality, moment(start)
+        return ("weekday" in seasonality) * at.weekday() * 24 + ("hour" in seasonality) * at.hour
 
 
 class Knowledge:
