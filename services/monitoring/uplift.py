@@ -5,6 +5,7 @@ Welch's interval (1947), widened by the persistence of the windows before: a mea
 n (1 - r) / (1 + r) independent ones. What else changed at the same time is in the difference too; a canary's windows have none of that.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -100,13 +101,17 @@ def _without_season(held: Values, known: Values) -> Floats:
 
 
 def _persistence(values: Floats) -> float:
-    """Lag-1 correlation, corrected for its bias (Kendall 1954); windows that foretell the opposite are taken for independent."""
+    """Lag-1 correlation, corrected for its bias (Kendall 1954), and half a standard error more: few windows hardly show it.
+
+    Windows that foretell the opposite are taken for independent.
+    """
     spread = values - values.mean()
     total = float((spread**2).sum())
     if total <= 0:
         return 0.0
     found = float((spread[1:] * spread[:-1]).sum()) / total
-    return min(max(found + (1 + 3 * found) / len(values), 0.0), MOST_PERSISTENT)
+    corrected = found + (1 + 3 * found) / len(values) + 0.5 / math.sqrt(len(values))
+    return min(max(corrected, 0.0), MOST_PERSISTENT)
 
 
 def _margin(old: Floats, new: Floats, persistence: float, alpha: float) -> float:
