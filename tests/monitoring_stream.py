@@ -1,5 +1,7 @@
 """A small world for monitoring's tests: one model on two features, its predictions, labels and ticks, as records."""
 
+import base64
+import json
 import random
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,14 +12,15 @@ from typing import Any, TypeVar
 import numpy as np
 
 from schemas.definitions import Dtype, Feature, Model, TargetType
-from schemas.envelope import Envelope, encode_headers
+from schemas.envelope import Envelope, encode_headers, format_time
 from schemas.events.contract import Contract, decode, encode
 from schemas.events.inference import Prediction, Timing
 from schemas.events.ingestion import Tick
 from schemas.events.monitoring import Alert, ClosedWindow, Profile, Progress
 from schemas.events.registry import DefinitionRecord, DeployedVersion, Deployment
 from schemas.events.training import Candidate, Lineage, ModelInput, ModelOutputs, ReferenceProfile, ReferenceWindow
-from schemas.events.validation import ValidatedLabel
+from schemas.events.validation import Origin, Rejection, ValidatedLabel
+from schemas.reasons import Reason
 from schemas.reference import count, describe, describe_numbers
 from schemas.topics import (
     ALERTS,
@@ -165,6 +168,23 @@ def knowledge(**spec: Any) -> Knowledge:
 
 def watched_model(**spec: Any) -> Model:
     return Model.model_validate(model_definition(**spec))
+
+
+def rejection(at: datetime, *rules: str, body: bytes | None = None, appended: datetime | None = None) -> Rejection:
+    """A rejected event of `SET` that occurred ``at``, or with a ``body`` of its own."""
+    event = {"feature_set": "trips", "entity_id": "x", "occurred_at": format_time(at), "features": {}}
+    return Rejection(
+        event_id="e",
+        event_source="tests",
+        reasons=tuple(Reason(field="f", rule=rule, expected="a", observed="b") for rule in rules),
+        origin=Origin(
+            topic="t",
+            partition=0,
+            offset=0,
+            timestamp_ms=int((appended or at + timedelta(seconds=1)).timestamp() * 1000),
+        ),
+        payload_base64=base64.b64encode(json.dumps(event).encode() if body is None else body).decode(),
+    )
 
 
 class Rows:

@@ -111,7 +111,7 @@ class Gate(Strict):
     min_delta: Annotated[float | None, like(-0.005, alias="minDelta")] = None
     """How much better than the champion it must be, whichever way is better; negative: how much worse is tolerated."""
     group: Annotated[FieldName | None, like("city")] = None
-    """Measures the metric between or within the groups of this feature."""
+    """Measures the metric between or within the groups of this feature; the ``max`` of a gap also bounds it in monitored windows."""
 
     @model_validator(mode="after")
     def _has_a_bound(self) -> Self:
@@ -189,7 +189,7 @@ class Monitoring(Strict):
     false_alarms: Annotated[FalseAlarms, like({"page": 365}, alias="falseAlarms")] = FalseAlarms()
     """How rare false alarms must be: the average time between two of them, in windows, while nothing changes."""
     groups: Annotated[tuple[FieldName, ...], like(["city"])] = ()
-    """Features by whose groups the metrics are measured; categories, strings or booleans."""
+    """Features by whose groups metrics, gaps and representation are measured, in training and in windows; categories, strings or booleans."""
 
 
 class Kpi(Strict):

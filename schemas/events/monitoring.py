@@ -25,6 +25,7 @@ class ChannelResult(Contract):
 
     ``evidence`` is the base-10 logarithm of an e-value: how much the windows up to this one speak against "nothing has changed".
     Rows called ``evidence:…`` are those of whole groups of channels; their ``threshold`` is the budget of false alarms.
+    ``low`` and ``high``: between what the value may truly lie, at the confidence that an alarm asks for.
     """
 
     channel: str  # e.g. location:temp, unseen:carrier, prediction:scale, latency:p95, quality:roc_auc, kpi:warned_share
@@ -37,6 +38,8 @@ class ChannelResult(Contract):
     alarming: bool = False
     method: Method | None = None
     evidence: float | None = None
+    low: float | None = None
+    high: float | None = None
 
 
 class ClosedWindow(Contract):

@@ -162,6 +162,7 @@ class ReferenceWindow(Contract):
     products: tuple[int, ...] = ()  # `schemas.normal_scores.products` of the first numeric features, in their order
     prediction: tuple[int, ...] = ()
     quality: dict[str, float | None] = {}
+    groups: dict[str, tuple[int, ...]] = {}  # rows of each of the profile's groups, in the same layout
 
 
 class ReferenceProfile(Contract):
@@ -172,6 +173,7 @@ class ReferenceProfile(Contract):
     prediction: NumericReference | None = None  # score (binary: probability of the positive class), or value
     labels: dict[str, int] = {}  # classes: how often each stood in the test rows
     quality: dict[str, float | None] = {}  # metrics on the test rows
+    groups: dict[str, CategoricalReference] = {}  # by grouping feature: rows of the training data in each group
     windows: tuple[
         ReferenceWindow, ...
     ] = ()  # of all training data, oldest first; none if the model's windows are of rows

@@ -8,13 +8,16 @@ import numpy as np
 
 from schemas.definitions import TargetType
 from schemas.events.training import Candidate, ReferenceProfile, ReferenceWindow
-from services.monitoring.binning import Binning, binning_of
+from services.monitoring.binning import Binning, CategoricalBinning, binning_of, grouping_of
 from services.monitoring.channels import (
+    GROUP,
     LEAST_ROWS,
+    LEAST_SHARE,
     Channel,
     correlated_features,
     correlations,
     feature_channels,
+    group_channels,
     prediction_channels,
 )
 from services.monitoring.tallies import Floats, significant
@@ -42,6 +45,9 @@ class Artifact:
     noises: Mapping[str, float] = field(default_factory=dict)
     prediction_channels: tuple[Channel, ...] = ()
     windows: WindowValues = field(default_factory=WindowValues)
+    groups: Mapping[str, CategoricalBinning] = field(default_factory=dict)
+    group_channels: tuple[Channel, ...] = ()  # of all groups
+    judged_groups: tuple[Channel, ...] = ()  # of those that are no category of an input anyway, and not rare
 
     def noise(self, channel: str) -> float:
         """Variance of one row's part in ``channel``: 0 of throughput, about 1 of a product of scores, NaN where it is not known."""
@@ -57,6 +63,12 @@ def artifact_of(candidate: Candidate) -> Artifact:
     prediction = binning_of(reference.prediction) if reference.prediction is not None else None
     correlated = correlated_features(features)
     inputs, outputs = tuple(feature_channels(features)), tuple(prediction_channels(prediction))
+    groups = {name: grouping_of(item) for name, item in reference.groups.items()}
+    shares = tuple(group_channels(groups))
+    categories = {name for name, binning in features.items() if isinstance(binning, CategoricalBinning)}
+    judged = tuple(
+        each for each in shares if each.source.removeprefix(f"{GROUP}:") not in categories and each.usual > LEAST_SHARE
+    )
     return Artifact(
         digest=candidate.digest,
         target_type=candidate.target_type,
@@ -66,11 +78,14 @@ def artifact_of(candidate: Candidate) -> Artifact:
         quality={**candidate.metrics, **reference.quality},
         correlated=correlated,
         feature_channels=inputs,
-        noises={channel.name: channel.noise for channel in (*inputs, *outputs)},
+        noises={channel.name: channel.noise for channel in (*inputs, *outputs, *judged)},
         prediction_channels=outputs,
+        groups=groups,
+        group_channels=shares,
+        judged_groups=judged,
         windows=WindowValues.of_windows(
             {
-                micros(window.start): _seen(window, (*inputs, *outputs), list(correlated))
+                micros(window.start): _seen(window, (*inputs, *outputs, *judged), list(correlated))
                 for window in reference.windows
                 if window.rows >= LEAST_ROWS
             }
@@ -80,6 +95,7 @@ def artifact_of(candidate: Candidate) -> Artifact:
 
 def _seen(window: ReferenceWindow, channels: Sequence[Channel], correlated: Sequence[str]) -> dict[str, float]:
     counts = {f"feature:{name}": np.array(held, dtype=np.int64) for name, held in window.features.items()}
+    counts |= {f"{GROUP}:{name}": np.array(held, dtype=np.int64) for name, held in window.groups.items()}
     counts["prediction"] = np.array(window.prediction, dtype=np.int64)
     values = {
         channel.name: value

@@ -76,6 +76,11 @@ def binning_of(reference: NumericReference | CategoricalReference) -> Binning:
     """The bins of ``reference``, with its own counts per bin."""
     if isinstance(reference, NumericReference):
         return NumericBinning(np.array(reference.edges, dtype=np.float64), counts_of(reference))
+    return grouping_of(reference)
+
+
+def grouping_of(reference: CategoricalReference) -> CategoricalBinning:
+    """The bins of a category, a string or a bool, or the groups that its values form."""
     positions: dict[Any, int] = {value: position for position, value in enumerate(reference.counts)}
     for value, text in ((True, "true"), (False, "false")):
         if text in positions:

@@ -23,6 +23,7 @@ LEAST_SHARE: Final = 0.005  # of the reference: rarer categories have no channel
 MATERIAL_SHIFT: Final = 0.3  # standard deviations: less is no breakage
 MATERIAL_SHARE: Final = 0.1
 PRODUCTS: Final = "products"
+GROUP: Final = "group"
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +65,15 @@ class Channel:
 def feature_channels(features: Mapping[str, Binning]) -> list[Channel]:
     """Channels of all ``features``, in their order."""
     return [channel for name, binning in features.items() for channel in _of_feature(name, binning)]
+
+
+def group_channels(groups: Mapping[str, CategoricalBinning]) -> list[Channel]:
+    """The share of each group of each of the features ``groups``: how it is represented against the training data."""
+    return [
+        _share(f"{GROUP}:{name}={label}", f"{GROUP}:{name}", binning.reference, place)
+        for name, binning in groups.items()
+        for place, label in enumerate(binning.labels[:-2])
+    ]
 
 
 def prediction_channels(binning: Binning | None) -> list[Channel]:

@@ -36,7 +36,9 @@ DETECTORS: Final[dict[str, Detector]] = {
     "missing_labels": Detector("missing_labels", "warn"),
     "errors": Detector("errors", "page"),
     "quality": Detector("quality", "page"),
+    "fairness": Detector("quality", "page"),
     "kpi": Detector("kpi", "page"),
+    "uplift": Detector("kpi", "page"),
     "broken_inputs": Detector("drift", "page"),
     "broken_predictions": Detector("prediction_drift", "page"),
 }
@@ -47,6 +49,7 @@ GROUPS: Final[dict[str, str]] = {
     "unseen": "drift",
     "category": "drift",
     "correlation": "drift",
+    "group": "drift",
     "prediction": "prediction_drift",
     "labels:positive_rate": "label_drift",
     "labels:never_labelled": "missing_labels",
@@ -54,8 +57,12 @@ GROUPS: Final[dict[str, str]] = {
     "throughput": "throughput",
     "errors": "errors",
     "quality": "quality",
+    "fairness": "fairness",
     "kpi": "kpi",
+    "uplift": "uplift",
 }
+# Judged by bounds alone: the gaps of small windows are larger by chance, and a difference of means is no window's own.
+BOUNDED: Final = frozenset({"fairness", "uplift"})
 
 
 def patience(detector: str, alarms: FalseAlarms) -> float:

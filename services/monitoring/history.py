@@ -1,8 +1,8 @@
 """What the windows before a window said: channel values per series and lane, the last `KEPT` windows of each."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,13 @@ def superseded(starts: Mapping[Place, Collection[int]], place: Place) -> list[Pl
     same = [each for each in starts if (each[0], each[2], each[3]) == (model, route, lane) and starts[each]]
     same.sort(key=lambda each: (max(starts[each]), each[1]), reverse=True)
     return same[KEPT_VERSIONS:]
+
+
+class Change(NamedTuple):
+    """The windows of the version before, and those of the present one since it took over; none of a window that both served."""
+
+    before: WindowValues
+    after: WindowValues
 
 
 @dataclass(slots=True)
@@ -52,8 +59,27 @@ class Histories:
     def of(self, window: Window) -> WindowValues:
         """The windows of the same series and lane that began before ``window``."""
         held = self._series.get(window[:4], Remembered())
-        starts = [start for start in sorted(held.rows) if start < window.start]
-        return WindowValues.of_rows(starts, held.columns, [held.rows[start] for start in starts])
+        return self._values(held, [start for start in held.rows if start < window.start])
+
+    @staticmethod
+    def _values(held: Remembered, starts: Iterable[int]) -> WindowValues:
+        ordered = sorted(starts)
+        return WindowValues.of_rows(ordered, held.columns, [held.rows[start] for start in ordered])
+
+    def change(self, window: Window) -> Change | None:
+        """The last change of version before ``window`` of its model, route and lane; None where none is remembered."""
+        here = self._series.get(window[:4], Remembered())
+        own = {start for start in here.rows if start < window.start}
+        others = {
+            place: [start for start in series.rows if start < window.start]
+            for place, series in self._series.items()
+            if place != window[:4] and (place[0], *place[2:]) == (window.model, window.route, window.lane)
+        }
+        last, place = max(((max(starts), place) for place, starts in others.items() if starts), default=(0, None))
+        if place is None:
+            return None
+        before = [start for start in others[place] if start not in own]
+        return Change(self._values(self._series[place], before), self._values(here, [s for s in own if s > last]))
 
     def add(self, window: Window, values: Mapping[str, float]) -> None:
         """Remember a window, forget the oldest."""

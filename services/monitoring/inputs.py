@@ -65,6 +65,26 @@ class Tick(msgspec.Struct):
     time: Aware
 
 
+class BrokenRule(msgspec.Struct):
+    """The code of one reason of a rejection."""
+
+    rule: str
+
+
+class RejectionOrigin(msgspec.Struct):
+    """When the broker appended what was rejected, epoch milliseconds."""
+
+    timestamp_ms: Integer
+
+
+class Rejection(msgspec.Struct):
+    """A quarantined event, as in `schemas.events.validation.Rejection`."""
+
+    reasons: list[BrokenRule]
+    origin: RejectionOrigin
+    payload_base64: str
+
+
 class Rejected(msgspec.Struct):
     """What is read of a rejected event's own body, where it can be read at all."""
 
@@ -75,4 +95,5 @@ class Rejected(msgspec.Struct):
 PREDICTION: Final = msgspec.json.Decoder(Prediction)
 LABEL: Final = msgspec.json.Decoder(Label)
 TICK: Final = msgspec.json.Decoder(Tick)
+REJECTION: Final = msgspec.json.Decoder(Rejection)
 REJECTED: Final = msgspec.json.Decoder(Rejected)

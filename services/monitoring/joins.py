@@ -21,14 +21,14 @@ StoreFault: Final = sqlite3.DatabaseError
 _BUGS: Final = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.NotSupportedError, sqlite3.ProgrammingError)
 _dumps: Final = msgspec.json.Encoder().encode
 _loads: Final = msgspec.json.Decoder().decode
-VERSION: Final = 2  # of the schema: a file of another one is thrown away, like a damaged one
+VERSION: Final = 3  # of the schema: a file of another one is thrown away, like a damaged one
 SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS positions (topic TEXT PRIMARY KEY, next INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS series (
   id INTEGER PRIMARY KEY, model TEXT NOT NULL, version INTEGER NOT NULL, route TEXT NOT NULL, UNIQUE (model, version, route));
 CREATE TABLE IF NOT EXISTS predictions (
   id INTEGER PRIMARY KEY, key BLOB NOT NULL, series INTEGER NOT NULL, start INTEGER NOT NULL, score REAL, predicted TEXT,
-  probabilities TEXT, appended INTEGER NOT NULL, UNIQUE (key, series));
+  probabilities TEXT, groups TEXT, appended INTEGER NOT NULL, UNIQUE (key, series));
 CREATE INDEX IF NOT EXISTS predictions_by_window ON predictions (series, start);
 CREATE TABLE IF NOT EXISTS labels (
   id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, model TEXT NOT NULL, value TEXT NOT NULL, version INTEGER NOT NULL,
@@ -51,6 +51,7 @@ class AwaitingLabel(NamedTuple):
     predicted: Any
     probabilities: Sequence[float] | None
     appended: int
+    groups: Sequence[int] | None = None  # its group by each feature by which fairness is measured
 
 
 class ObservedLabel(NamedTuple):
@@ -74,6 +75,7 @@ class Pair:
     probabilities: Sequence[float] | None
     value: bool | int | float | str
     version: int
+    groups: Sequence[int] | None = None
 
 
 def join_key(model: str, event_source: str, event_id: str) -> bytes:
@@ -130,12 +132,13 @@ class JoinStore:
                     row.score,
                     _dumps(row.predicted),
                     None if row.probabilities is None else _dumps(row.probabilities),
+                    None if row.groups is None else _dumps(row.groups),
                     row.appended,
                 )
             )
         self._connection.executemany(
-            "INSERT OR IGNORE INTO predictions (key, series, start, score, predicted, probabilities, appended) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO predictions (key, series, start, score, predicted, probabilities, groups, appended) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             values,
         )
         return places
@@ -174,13 +177,20 @@ class JoinStore:
     def pairs(self, place: Place) -> list[Pair]:
         """The labelled predictions of a window."""
         found = self._connection.execute(
-            "SELECT p.score, p.predicted, p.probabilities, l.value, l.version FROM predictions p JOIN labels l ON l.key = p.key "
+            "SELECT p.score, p.predicted, p.probabilities, l.value, l.version, p.groups FROM predictions p JOIN labels l ON l.key = p.key "
             "WHERE p.series = ? AND p.start = ?",
             (self._series_id(place[0]), place[1]),
         )
         return [
-            Pair(score, _loads(predicted), probabilities and _loads(probabilities), _loads(value), version)
-            for score, predicted, probabilities, value, version in found
+            Pair(
+                score,
+                _loads(predicted),
+                probabilities and _loads(probabilities),
+                _loads(value),
+                version,
+                groups and _loads(groups),
+            )
+            for score, predicted, probabilities, value, version, groups in found
         ]
 
     @property

@@ -12,16 +12,16 @@ from schemas.events.monitoring import ChannelResult
 from services.monitoring.artifacts import ROWS, Artifact
 from services.monitoring.book import Window
 from services.monitoring.channels import LEAST_ROWS, Channel
-from services.monitoring.detectors import group_of, groups, patience
+from services.monitoring.detectors import BOUNDED, group_of, groups, patience
 from services.monitoring.history import KEPT
 from services.monitoring.knowledge import Watched
 from services.monitoring.lanes.calibrated import RECENT, Group, Past, Verdict
 from services.monitoring.lanes.gross import Comparison, GrossVerdict, tolerance
 from services.monitoring.quality import LABELLED
+from services.monitoring.service_levels import REASONS, REJECTED
 from services.monitoring.standing import Standing
-from services.monitoring.tallies import Tally
+from services.monitoring.tallies import Floats, Tally
 from services.monitoring.window_values import WindowValues
-from services.monitoring.windows import moment
 
 SUMMARY: Final = "evidence"
 NATURAL: Final = math.log(10)
@@ -66,7 +66,8 @@ def judge(case: Case, measured: Sequence[ChannelResult], standing: Standing) -> 
 
 def remembered(case: Case, rows: Sequence[ChannelResult]) -> dict[str, float]:
     """What of a window becomes history: what is `accepted`, and of how many rows it is."""
-    return {**accepted(rows), ROWS: float(case.rows)}
+    counted = {REASONS: 1.0} if case.window.lane == "performance" else {}
+    return {**accepted(rows), **counted, ROWS: float(case.rows)}
 
 
 def accepted(rows: Sequence[ChannelResult]) -> dict[str, float]:
@@ -85,7 +86,7 @@ def accepted(rows: Sequence[ChannelResult]) -> dict[str, float]:
         and row.method is None
         and row.channel not in limits
         and (group := group_of(row.channel)) is not None
-        and group not in broken
+        and group not in broken | BOUNDED
     }
 
 
@@ -102,26 +103,29 @@ def _past(case: Case, values: Mapping[str, float]) -> Past:
     room = KEPT - len(case.history.starts)
     seen = _training(case).last(room)
     now = np.array([list(values.values())], dtype=np.float64)
-    known = np.vstack([seen.matrix(channels), case.history.matrix(channels), now])
+    known = np.vstack([seen.matrix(channels), _served(case.history, channels), now])
     starts = np.array([*seen.starts, *case.history.starts, case.window.start], dtype=np.int64)
     follows = np.append(np.bool_(0), np.diff(starts) == case.watched.policy.every)
     logarithmic = [place for place, name in enumerate(channels) if name.partition(":")[0] in LOGARITHMIC]
     known[:, logarithmic] = np.log(np.maximum(known[:, logarithmic], SMALLEST))
-    seasons = np.array([_season(case.watched, int(start)) for start in starts], dtype=np.int64)
+    seasons = np.array([case.watched.season(int(start)) for start in starts], dtype=np.int64)
     sizes = np.concatenate([seen.matrix([ROWS])[:, 0], case.history.matrix([ROWS])[:, 0], [float(case.rows)]])
     known_of = case.artifact or Artifact("", TargetType.BINARY)
     noise = np.array([known_of.noise(channel) for channel in channels])
     return Past(channels, known, seasons, follows, sizes, noise)
 
 
+def _served(history: WindowValues, channels: Sequence[str]) -> Floats:
+    """The windows served, by channel. A rule that rejected nothing is not said in a window, but that is known of it."""
+    values = history.matrix(channels)
+    reasons = [place for place, name in enumerate(channels) if name.startswith(REJECTED)]
+    counted = ~np.isnan(history.matrix([REASONS]))
+    values[:, reasons] = np.where(counted, np.nan_to_num(values[:, reasons]), np.nan)
+    return values
+
+
 def _training(case: Case) -> WindowValues:
     return case.artifact.windows if case.artifact is not None else WindowValues()
-
-
-def _season(watched: Watched, start: int) -> int:
-    """Windows of one season have one number: by hour of the day and day of the week, UTC, as the definition says."""
-    seasonality, at = watched.definition.spec.monitoring.seasonality, moment(start)
-    return ("weekday" in seasonality) * at.weekday() * 24 + ("hour" in seasonality) * at.hour
 
 
 def _calibrated(
@@ -157,7 +161,7 @@ def _gross(case: Case, standing: Standing) -> Iterator[ChannelResult]:
     if case.artifact is None or case.window.lane != "performance" or served < LEAST_ROWS:
         return
     for name, channels in (
-        ("broken_inputs", case.artifact.feature_channels),
+        ("broken_inputs", (*case.artifact.feature_channels, *case.artifact.judged_groups)),
         ("broken_predictions", case.artifact.prediction_channels),
     ):
         compared = {channel.name: comparison for channel in channels if (comparison := _compared(case, channel))}

@@ -23,6 +23,7 @@ from services.monitoring.quality import ROWS as QUALITY_ROWS
 from services.monitoring.service_levels import known_traffic
 from services.monitoring.standing import Standings
 from services.monitoring.tallies import Tally
+from services.monitoring.uplift import uplifts
 from services.monitoring.windows import micros, moment
 from shared.clock import Clock
 from shared.dead_letters import code_of, dead_letter
@@ -185,6 +186,8 @@ class Judging:
         channels: list[ChannelResult]
         if page.window.lane == "performance":
             channels = verdicts.performance(tally, seconds, watched, artifact, history, self._p99_limit_ms)
+            change = self._histories.change(page.window) if page.window.route == "champion" else None
+            channels += [] if change is None else uplifts(watched, channels, change, page.window.start)
         else:
             channels = verdicts.labelled_quality(tally, watched, artifact, history)
         page.published += 1

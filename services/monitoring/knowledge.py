@@ -13,7 +13,7 @@ from schemas.events.training import Candidate
 from services.monitoring.artifacts import Artifact, artifact_of
 from services.monitoring.kpi_frames import empty_frame
 from services.monitoring.kpis import KpiError, Plan, check, plan
-from services.monitoring.windows import WindowPolicy, common_grain, policy_of
+from services.monitoring.windows import WindowPolicy, common_grain, moment, policy_of
 
 
 class Series(NamedTuple):
@@ -35,6 +35,11 @@ class Watched:
     policy: WindowPolicy
     kpis: tuple[Plan, ...]
     dtypes: Mapping[str, Dtype]  # of the feature set's features
+
+    def season(self, start: int) -> int:
+        """Windows of one season have one number: by hour of the day and day of the week, UTC, as the definition says."""
+        seasonality, at = self.definition.spec.monitoring.seasonality, moment(start)
+        return ("weekday" in seasonality) * at.weekday() * 24 + ("hour" in seasonality) * at.hour
 
 
 class Knowledge:
@@ -100,11 +105,16 @@ class Knowledge:
         return found
 
     def resolve(self, feature_set: str) -> str:
-        """``name@major`` of a feature set that may be named without its major."""
+        """``name@major`` of a feature set that may be named without its major, or not at all ("") where there is but one."""
         if "@" in feature_set:
             return feature_set
-        found = [ref for ref in self._sets if ref.partition("@")[0] == feature_set]
+        found = [ref for ref in self._sets if feature_set in ("", ref.partition("@")[0])]
         return found[0] if len(found) == 1 else feature_set
+
+    def live(self, feature_set: str) -> bool:
+        """Whether the event time of ``feature_set`` is that of the clock."""
+        known = self._sets.get(self.resolve(feature_set))
+        return known is not None and known.spec.clock == "live"
 
     def models_of(self, feature_set: str) -> list[str]:
         """Names of the models on ``feature_set``, sorted."""

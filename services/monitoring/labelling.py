@@ -3,8 +3,11 @@
 from collections.abc import Container, Sequence
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from services.monitoring import inputs, quality
 from services.monitoring.entries import KEPT_AT_LEAST, KEPT_WINDOWS, Entry
+from services.monitoring.fairness import tally_groups
 from services.monitoring.joins import AwaitingLabel, JoinStore, ObservedLabel, Place
 from services.monitoring.knowledge import Knowledge, Series
 from services.monitoring.tallies import Tally
@@ -46,7 +49,8 @@ class Labelling:
     ) -> None:
         """Let the rows that were served wait for labels, if their window is one of ``windows``."""
         awaiting = []
-        for row, time in zip(rows, appended, strict=True):
+        groups = self._groups(series, rows)
+        for place, (row, time) in enumerate(zip(rows, appended, strict=True)):
             occurred = micros(row.occurred_at)
             start, output = occurred - occurred % every, row.outputs
             if output is None or row.status != "ok" or (series, start) not in windows:
@@ -61,9 +65,19 @@ class Labelling:
                     output.label,
                     output.probabilities if output.score is None else None,
                     time,
+                    groups[place] if groups else None,
                 )
             )
         self._touched |= self._store.add_predictions(awaiting)
+
+    def _groups(self, series: Series, rows: Sequence[inputs.Prediction]) -> list[list[int]]:
+        """The group of each row by each feature that its version measures fairness by; empty if by none."""
+        artifact = self._knowledge.artifact(self._knowledge.digest(series.model, series.version))
+        if artifact is None or not artifact.groups:
+            return []
+        codes = [binning.codes([row.features.get(name) for row in rows]) for name, binning in artifact.groups.items()]
+        found: list[list[int]] = np.stack(codes, axis=1).tolist()
+        return found
 
     def add_labels(self, labels: Sequence[ObservedLabel]) -> None:
         """Join labels, or let them wait for their predictions."""
@@ -107,8 +121,10 @@ class Labelling:
         if rows == 0 or watched is None or not (timed_out or labelled >= ENOUGH_LABELLED * rows):
             return None
         artifact = self._knowledge.artifact(entry.digest)
-        classes = artifact.classes if artifact else ()
-        tally = quality.tally_pairs(watched.definition.spec.target.type, classes, self._store.pairs(place), rows)
+        classes, groups = (artifact.classes, artifact.groups) if artifact else ((), {})
+        target, pairs = watched.definition.spec.target.type, self._store.pairs(place)
+        tally = quality.tally_pairs(target, classes, pairs, rows)
+        tally_groups(target, classes, pairs, groups, tally)
         revision = rows + tally.total(quality.LABELLED) + tally.total(quality.REVISIONS)
         if revision == entry.quality_reported:
             return None

@@ -22,6 +22,17 @@ def features(tally: Tally, artifact: Artifact | None) -> list[ChannelResult]:
     ]
 
 
+def representation(tally: Tally, artifact: Artifact | None) -> list[ChannelResult]:
+    """The share of each group by which fairness is measured, against the training data; the lanes judge those that are no input's."""
+    if artifact is None or tally.total("rows") < LEAST_ROWS:
+        return []
+    judged = {channel.name for channel in artifact.judged_groups}
+    return [
+        row if row.channel in judged else row.model_copy(update={"method": "anchor"})
+        for row in _measured(tally, artifact.group_channels)
+    ]
+
+
 def predictions(tally: Tally, artifact: Artifact | None) -> list[ChannelResult]:
     """Mean, distribution against the test rows, and the shares of predicted classes."""
     found = []

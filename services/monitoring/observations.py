@@ -8,11 +8,15 @@ from schemas.envelope import format_time
 from schemas.events.monitoring import AlertKind, ChannelResult, ClosedWindow, Severity, WindowBounds
 from schemas.identities import alert_fingerprint
 from services.monitoring.detectors import DETECTORS, group_of
+from services.monitoring.fairness import FAIRNESS
 from services.monitoring.judgement import SUMMARY
+from services.monitoring.uplift import UPLIFT
 
 BROKEN: Final = "broken"  # the subject of what the gross lane finds
 SHADOW_KINDS: Final[frozenset[AlertKind]] = frozenset({"errors"})
 NAMED: Final = 3  # channels that a summary names
+UNFAIR_WORDS: Final = "groups fare more differently than the definition allows"
+WORSE_WORDS: Final = "a business figure is worse since this version was deployed"
 BROKEN_WORDS: Final[dict[AlertKind, str]] = {
     "drift": "inputs are broken",
     "prediction_drift": "the predictions are broken",
@@ -80,6 +84,10 @@ class Observation:
         listed = ", ".join(names) + (f" and {more} more" if more > 0 else "")
         where = f"{self.model} v{self.version}" + ("" if self.route == "champion" else f" ({self.route})")
         what = BROKEN_WORDS[self.kind] if self.broken else WORDS[self.kind]
+        if (self.kind, self.subject) == ("quality", f"{self.route}:{FAIRNESS}"):
+            what = UNFAIR_WORDS
+        elif self.kind == "kpi" and self.subject.count(":") > 1:
+            what = WORSE_WORDS
         between = f"{format_time(self.window.start)}/{format_time(self.window.end)}"
         return f"{where}: {what} in {between}: {listed}"
 
@@ -127,6 +135,10 @@ def _about(row: ChannelResult, route: str) -> tuple[AlertKind, str] | None:
     detector = DETECTORS[group.partition(":")[0]]
     if figure:
         return detector.kind, f"{route}:{figure}"
+    if group == FAIRNESS:
+        return detector.kind, f"{route}:{FAIRNESS}"
+    if group == UPLIFT:
+        return detector.kind, f"{route}:{name}:{UPLIFT}"
     if group == "label_drift":
         return detector.kind, f"{route}:labels"
     return detector.kind, f"{route}:{BROKEN}" if row.method == "gross" else route

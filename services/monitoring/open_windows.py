@@ -12,6 +12,7 @@ from services.monitoring.joins import Place
 from services.monitoring.knowledge import Knowledge, Series
 from services.monitoring.labelling import KEPT_BEYOND, Labelling
 from services.monitoring.profiles import tally_rows
+from services.monitoring.refusals import REJECTED_BY, Refusal
 
 
 @dataclass(slots=True)
@@ -87,14 +88,16 @@ class OpenWindows:
             windows = self._entries.get(rows[0].feature_set, {})
             self._labelling.add_predictions(series, rows, appended, watched.policy.every, windows)
 
-    def count_rejection(self, series: Series, occurred: int, feature_set: str) -> None:
-        """Count a rejected event in the window of ``series``."""
+    def count_rejection(self, series: Series, refusal: Refusal, feature_set: str) -> None:
+        """Count a rejected event in the window of ``series``, once in all and once for each rule that it broke."""
         watched = self._knowledge.watched(series.model)
         if watched is None or not watched.policy.every:
             return
-        entry = self._entry(series, occurred - occurred % watched.policy.every, feature_set)
+        entry = self._entry(series, refusal.occurred - refusal.occurred % watched.policy.every, feature_set)
         if entry is not None:
             entry.tally.add("rejected", 1)
+            for rule in refusal.rules:
+                entry.tally.add(f"{REJECTED_BY}{rule}", 1)
 
     # ---- event time
 

@@ -1,6 +1,6 @@
 """Profiles: the rows of a segment counted per window, vectorised over rows.
 
-Names in a tally: counts ``feature:<name>``, ``products``, ``prediction``, ``class``, ``latency:<queue|inference|e2e>``; sums ``rows``,
+Names in a tally: counts ``feature:<name>``, ``group:<name>``, ``products``, ``prediction``, ``class``, ``latency:<queue|inference|e2e>``; sums ``rows``,
 ``failed``, ``score`` (fixed point) and ``kpi:…``.
 """
 
@@ -14,7 +14,7 @@ from schemas.normal_scores import products
 from services.monitoring import latency
 from services.monitoring.artifacts import Artifact
 from services.monitoring.binning import Codes, numbers
-from services.monitoring.channels import PRODUCTS
+from services.monitoring.channels import GROUP, PRODUCTS
 from services.monitoring.inputs import Prediction
 from services.monitoring.knowledge import Watched
 from services.monitoring.kpi_frames import kpi_frame
@@ -53,6 +53,9 @@ def _features(rows: Sequence[Prediction], artifact: Artifact, place: Codes, wind
     for name, binning in artifact.features.items():
         found[name] = binning.codes([row.features.get(name) for row in rows])
         _count(f"feature:{name}", found[name], binning.width, place, windows)
+    for name, grouping in artifact.groups.items():
+        codes = grouping.codes([row.features.get(name) for row in rows])
+        _count(f"{GROUP}:{name}", codes, grouping.width, place, windows)
     if len(artifact.correlated) > 1:
         codes = np.stack([found[name] for name in artifact.correlated])
         for position, tally in enumerate(windows):

@@ -6,8 +6,6 @@ by the earlier of the ticks of ``predictions`` and ``labels.validated``, so that
 does not call labels missing that it has not read yet.
 """
 
-import base64
-import binascii
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -25,6 +23,7 @@ from services.monitoring.knowledge import Knowledge, Series
 from services.monitoring.labelling import Labelling
 from services.monitoring.open_windows import OpenWindows, Watermarks
 from services.monitoring.publications import profile_message, progress_message
+from services.monitoring.refusals import refusal_of
 from services.monitoring.replays import RETRY, passed_on, replayed_from
 from services.monitoring.segments import Segment
 from services.monitoring.windows import micros
@@ -165,20 +164,18 @@ class Profiling:
         )
 
     def _take_rejection(self, record: Record) -> None:
-        """Count a rejected event for the champion of each model of its feature set, where its body says which that is."""
-        try:
-            payload = base64.b64decode(msgspec.json.decode(record.value or b"")["payload_base64"])
-            event = inputs.REJECTED.decode(payload)
-        except (msgspec.MsgspecError, binascii.Error, KeyError, TypeError):
+        """Count a rejected event for the champion of each model of its feature set, where it can be told which that is."""
+        refusal = refusal_of(record, self._knowledge.live)
+        if refusal is None:
             return
-        feature_set = self._knowledge.resolve(event.feature_set)
+        feature_set = self._knowledge.resolve(refusal.feature_set)
         for name in self._knowledge.models_of(feature_set):
             version = self._knowledge.champion(name)
             if version is None:
                 continue
-            series, occurred = Series(name, version, "champion"), micros(event.occurred_at)
-            if not self._counted(series, occurred, feature_set, record):
-                self._windows.count_rejection(series, occurred, feature_set)
+            series = Series(name, version, "champion")
+            if not self._counted(series, refusal.occurred, feature_set, record):
+                self._windows.count_rejection(series, refusal, feature_set)
 
     # ---- event time
 

@@ -18,6 +18,7 @@ SCORE_BINS: Final = 1000
 LEAST_PROBABILITY: Final = 1e-7
 ROWS: Final = "rows"  # predictions that could have a label
 LABELLED: Final = "labelled"
+OVERDISPERSION: Final = 1.5  # rows of a window are not independent: standard errors are this much larger
 REVISIONS: Final = "revisions"  # label versions beyond the first
 
 
@@ -40,7 +41,7 @@ def tally_pairs(target: TargetType, classes: Sequence[bool | int | str], pairs: 
         return tally
     decided = [pair for pair in pairs if pair.predicted is not None]
     tally.add("decided", len(decided))
-    tally.add("correct", sum(_same(pair.predicted, pair.value) for pair in decided))
+    tally.add("correct", sum(same(pair.predicted, pair.value) for pair in decided))
     if target is TargetType.BINARY:
         _binary(pairs, tally)
     else:
@@ -157,7 +158,8 @@ def _mean(tally: Tally, name: str, count: int) -> Metric:
     return Metric(mean, math.sqrt(variance / count), -1)
 
 
-def _same(predicted: object, value: object) -> bool:
+def same(predicted: object, value: object) -> bool:
+    """Whether two labels are one; a class may be told as text in one place and as itself in another."""
     if isinstance(predicted, str) or isinstance(value, str):
         return str(predicted) == str(value)
     return predicted == value

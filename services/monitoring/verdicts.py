@@ -11,15 +11,18 @@ from schemas.events.monitoring import ChannelResult
 from services.monitoring import latency, quality
 from services.monitoring.artifacts import THROUGHPUT, Artifact
 from services.monitoring.channels import LEAST_ROWS
+from services.monitoring.detectors import patience
+from services.monitoring.fairness import gaps
 from services.monitoring.knowledge import Watched
 from services.monitoring.lanes.gross import tolerance
-from services.monitoring.measurements import features, predictions
+from services.monitoring.measurements import features, predictions, representation
 from services.monitoring.service_levels import (
     LEAST_HISTORY,
     USUAL,
     business_figures,
     errors,
     more_than_chance,
+    rejections,
     throughput,
 )
 from services.monitoring.tallies import Floats, Tally, significant
@@ -28,7 +31,6 @@ from services.monitoring.window_values import WindowValues
 SLOWDOWN: Final = 3.0  # times the slowest median seen: no queue does that by chance
 LARGE: Final = 10**12  # rows of a reference without error of its own
 NEVER_LABELLED: Final = 0.1
-OVERDISPERSION: Final = 1.5  # rows of a window are not independent: standard errors are this much larger
 WORSE: Final = {"roc_auc": 0.05, "accuracy": 0.05, "r2": 0.1}  # absolute loss that matters
 WORSE_SHARE: Final = 0.1  # relative growth of a loss that matters
 
@@ -45,10 +47,12 @@ def performance(
     alarms = watched.definition.spec.monitoring.false_alarms
     return [
         *features(tally, artifact),
+        *representation(tally, artifact),
         *predictions(tally, artifact),
         *_latency(tally, p99_limit_ms, 1 / alarms.warn),
         *_slowdown(tally, history.of("latency:p50")),
         *errors(tally, 1 / alarms.page),
+        *rejections(tally, history, 1 / alarms.page),
         throughput(tally, seconds, history.of(THROUGHPUT).tolist(), 1 / alarms.warn),
         *business_figures(tally, watched, 1 / alarms.page),
     ]
@@ -104,7 +108,7 @@ def _slowdown(tally: Tally, before: Floats) -> list[ChannelResult]:
 def labelled_quality(
     tally: Tally, watched: Watched, artifact: Artifact | None, history: WindowValues
 ) -> list[ChannelResult]:
-    """Quality against the reference quality on the test block, calibration, and the share that never got a label."""
+    """Quality against the reference quality on the test block, calibration, fairness, and the share that never got a label."""
     target = watched.definition.spec.target.type
     measured = quality.metrics(target, tally)
     references = artifact.quality if artifact is not None else {}
@@ -128,6 +132,9 @@ def labelled_quality(
         found.append(ChannelResult(channel="labels:positive_rate", statistic="share", value=round(rate, 6)))
         residual = round(rate - tally.real("scores") / scored, 6)
         found.append(ChannelResult(channel="quality:calibration", statistic="mean_residual", value=residual))
+    if artifact is not None:
+        share = 1 / patience("fairness", watched.definition.spec.monitoring.false_alarms)
+        found += gaps(target, tally, artifact.groups, watched.definition.spec.gates, share)
     return [*found, _never_labelled(tally, history, 1 / watched.definition.spec.monitoring.false_alarms.warn)]
 
 
@@ -150,7 +157,7 @@ def _against(
         return ChannelResult(channel=f"quality:{name}", statistic=name, value=metric.value)
     if not enough:
         return ChannelResult(channel=f"quality:{name}", statistic=name, value=metric.value)  # not tested
-    error = metric.error * OVERDISPERSION
+    error = metric.error * quality.OVERDISPERSION
     loss = (reference - metric.value) * metric.better
     p = float(ndtr(-loss / error)) if error > 0 else float(loss <= 0)
     matters = WORSE.get(name, WORSE_SHARE * abs(reference))

@@ -12,10 +12,18 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.definitions import TargetType
+from schemas.groups import (
+    ACCURACY,
+    BASE_RATE,
+    DEMOGRAPHIC_PARITY,
+    EQUAL_OPPORTUNITY,
+    MOST_GROUPS,
+    RMSE,
+    SMALLEST_GROUP,
+    gap,
+)
 from services.training.evaluation import LOWER_IS_BETTER, Classes, Floats, Metrics, evaluate
 
-SMALLEST_GROUP: Final = 30  # rows; smaller groups say nothing
-MOST_GROUPS: Final = 50
 NUMBER_GROUPS: Final = 4  # a numeric feature is cut at its quartiles
 
 Mask = npt.NDArray[np.bool_]
@@ -61,22 +69,17 @@ def _of_feature(target: TargetType, values: Sequence[Any], truth: Floats | Class
         if known and name not in ("base_rate", "mean_score", "bias"):
             found[name] = max(known) if name in LOWER_IS_BETTER else min(known)
     if target is TargetType.REGRESSION:
-        found["rmse_gap"] = _gap([part["rmse"] for part in parts])
+        found[RMSE] = gap([part["rmse"] for part in parts])
         return found
-    found["accuracy_gap"] = _gap([part["accuracy"] for part in parts])
+    found[ACCURACY] = gap([part["accuracy"] for part in parts])
     if target is TargetType.BINARY:
         chosen = predicted.argmax(axis=1) == 1
         happened = truth == 1
-        found["demographic_parity_gap"] = _gap([float(chosen[mask].mean()) for mask in masks])
-        found["equal_opportunity_gap"] = _gap([_rate(chosen[mask & happened]) for mask in masks])
-        found["base_rate_gap"] = _gap([part["base_rate"] for part in parts])
+        found[DEMOGRAPHIC_PARITY] = gap([float(chosen[mask].mean()) for mask in masks])
+        found[EQUAL_OPPORTUNITY] = gap([_rate(chosen[mask & happened]) for mask in masks])
+        found[BASE_RATE] = gap([part["base_rate"] for part in parts])
     return found
 
 
 def _rate(chosen: Mask) -> float | None:
     return float(chosen.mean()) if len(chosen) else None
-
-
-def _gap(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return max(known) - min(known) if len(known) > 1 else None

@@ -50,6 +50,17 @@ def grouping_features(model: Model, feature_set: FeatureSet) -> tuple[str, ...]:
     return tuple(name for name in dict.fromkeys(names) if name in known)
 
 
+def published_groups(model: Model, feature_set: FeatureSet) -> tuple[str, ...]:
+    """Those of them whose groups monitoring watches by name: not numbers, and no personal text, which is no group's name."""
+    features = [feature_set.feature(name) for name in grouping_features(model, feature_set)]
+    return tuple(
+        feature.name
+        for feature in features
+        if feature.dtype in (Dtype.CATEGORY, Dtype.BOOL)
+        or (feature.dtype is Dtype.STRING and feature.sensitivity != "personal")
+    )
+
+
 def check_exact(
     inputs: tuple[ModelInput, ...], feature_set: FeatureSet, arrays: Mapping[str, npt.NDArray[Any]]
 ) -> None:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from schemas.definitions import FeatureSet, TargetType
 from schemas.events.training import ModelInput, ReferenceProfile
+from schemas.groups import describe_groups
 from schemas.reference import describe, describe_numbers, name_of
 from services.training.dataset import Dataset
 from services.training.reference_windows import Windows
@@ -23,15 +24,17 @@ def reference(
     predicted: npt.NDArray[np.float64],
     quality: dict[str, float | None],
     cut: Windows | None,
+    grouping: Sequence[str] = (),
 ) -> ReferenceProfile:
-    """Features over the rows the model learned from; prediction, labels and quality over the test rows, which come later.
+    """Features and the groups of those ``grouping`` over the rows the model learned from; prediction, labels and quality over the test rows, which come later.
 
     The blocks are kept apart in time: a reference taken at random from all rows would promise a quality that no model keeps.
     """
     learned = dataset.blocks.fitted_rows
     names = [name for entry in inputs for name in entry.features]
-    columns = dataset.table.select(names).slice(learned.start, learned.stop - learned.start)
+    columns = dataset.table.slice(learned.start, learned.stop - learned.start)
     described = {name: describe(feature_set.feature(name), columns.column(name).to_pylist()) for name in names}
+    groups = {name: describe_groups(columns.column(name).to_pylist()) for name in grouping}
     labels: dict[str, int] = {}
     if target is not TargetType.REGRESSION:
         for value in dataset.labels(dataset.blocks.test_rows):
@@ -45,7 +48,8 @@ def reference(
         prediction=prediction,
         labels=dict(sorted(labels.items())),
         quality=quality,
-        windows=() if cut is None else cut.described(dataset, described, prediction, watched),
+        groups=groups,
+        windows=() if cut is None else cut.described(dataset, described, prediction, watched, groups),
     )
 
 

@@ -39,11 +39,13 @@ class Windows:
         features: Mapping[str, Reference],
         prediction: NumericReference,
         predicted: npt.NDArray[np.float64],
+        groups: Mapping[str, Reference],
     ) -> tuple[ReferenceWindow, ...]:
         """The latest whole windows of ``dataset``. ``predicted``: one number per test row."""
         times = dataset.table.column("event.occurred_at").cast("int64").to_numpy()
-        columns = {name: dataset.table.column(name).to_pylist() for name in features}
-        cells = sum(len(reference.counts) + 2 for reference in features.values()) + len(prediction.counts) + 2
+        columns = {name: dataset.table.column(name).to_pylist() for name in {*features, *groups}}
+        counted = (*features.values(), prediction, *groups.values())
+        cells = sum(len(reference.counts) + 2 for reference in counted)
         multiplied = _multiplied(features, columns)
         ranges = self._ranges(times)[-min(MOST_WINDOWS, MOST_COUNTS // cells) :]
         first_test = dataset.blocks.validation
@@ -61,6 +63,7 @@ class Windows:
                     else (),
                     prediction=_counts(prediction, predicted[held]) if tested else (),
                     quality=self.quality(held) if tested else {},
+                    groups={name: _counts(reference, columns[name][rows]) for name, reference in groups.items()},
                 )
             )
         return tuple(found)

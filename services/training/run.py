@@ -20,7 +20,7 @@ from services.training.errors import RunError
 from services.training.fairness import group_metrics
 from services.training.fitting import Fitted, cut, fit, search
 from services.training.graph import outputs_of, to_onnx
-from services.training.inputs import check_exact, grouping_features, inputs_of
+from services.training.inputs import check_exact, grouping_features, inputs_of, published_groups
 from services.training.job import Completed, Job, Materialised, Progressed, Report
 from services.training.reference_windows import windows_of
 from services.training.scoring import Scorer
@@ -150,6 +150,7 @@ def _candidate(job: Job, subject: Subject, fitted: Fitted, artifact: bytes, cloc
             predicted,
             quality,
             windows_of(subject.model, job.as_of, lambda rows: _quality(subject, predicted, rows)),
+            published_groups(subject.model, subject.feature_set),
         ),
         golden=profile.golden(subject.dataset.rows(names, blocks.test_rows), subject.feature_set, subject.inputs),
         lineage=Lineage(

@@ -1,17 +1,13 @@
 """Stage 1: what closes a window, what it contains, and what a kill changes (nothing)."""
 
-import base64
 import json
 from datetime import timedelta
 from pathlib import Path
 
-import msgspec
 import pytest
 from monitoring_stream import START, Partition, Rows, hours, knowledge, progress_of, record, records, tick
 
-from schemas.events.validation import Origin, Rejection
-from schemas.reasons import Reason
-from schemas.topics import EVENTS_REJECTED, LABELS_VALIDATED, PREDICTIONS
+from schemas.topics import LABELS_VALIDATED, PREDICTIONS
 from services.monitoring.tallies import Tally
 
 
@@ -171,24 +167,6 @@ def test_state_of_a_window_that_is_too_old_is_tombstoned(tmp_path: Path) -> None
     partition.process([*records(PREDICTIONS, predictions), *records(LABELS_VALIDATED, labels)])
     windows = [key for key in partition.state.entries if key.startswith("window/")]
     assert 20 < len(windows) < 40
-
-
-def test_rejected_events_are_counted_for_the_champion(tmp_path: Path) -> None:
-
-    partition, rows = Partition(tmp_path), Rows()
-    body = msgspec.json.encode(
-        {"feature_set": "trips", "entity_id": "x", "occurred_at": "2024-03-01T00:10:00Z", "features": {}}
-    )
-    rejection = Rejection(
-        event_id="e",
-        event_source="tests",
-        reasons=(Reason(field="f", rule="range", expected="a", observed="b"),),
-        origin=Origin(topic="t", partition=0, offset=0, timestamp_ms=0),
-        payload_base64=base64.b64encode(body).decode(),
-    )
-    partition.process([*records(PREDICTIONS, [rows.prediction(START)]), *records(EVENTS_REJECTED, [rejection])])
-    partition.process(records(PREDICTIONS, [tick(START + timedelta(hours=2))], first=1))
-    assert Tally.from_content(partition.profiles[0].content["tally"]).total("rejected") == 1
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,11 @@ from training_scene import CITIES, end, feature_set, filled, job, model, stream
 from schemas.definitions import Model
 from schemas.events.contract import decode
 from schemas.events.training import Candidate
+from schemas.groups import SMALLEST_GROUP
 from schemas.model_inputs import assemble
 from services.training import dataset_files
 from services.training.errors import RunError
+from services.training.inputs import published_groups
 from services.training.job import Completed, Job, Materialised, Progressed, Report
 from services.training.run import execute
 from services.training.scoring import Scorer
@@ -114,6 +116,46 @@ def test_fairness_is_measured_by_the_features_of_monitors_and_gates(tmp_path: Pa
     gap = candidate.group_metrics["night"]["demographic_parity_gap"]
     assert gap is not None
     assert 0 <= gap <= 1
+
+
+def test_the_groups_that_monitoring_compares_with_are_published_whole_and_by_window(tmp_path: Path) -> None:
+    gates = [{"metric": "demographic_parity_gap", "group": "night", "max": 0.9}]
+    definition = model(
+        parameters={"max_iter": 20},
+        monitoring={"groups": ["city"], "window": {"every": "12h"}},
+        gates=gates,
+        dataset={"split": {"test": 0.5}},
+    )
+    reference = ran(tmp_path, definition)[0].reference
+    assert reference is not None
+    assert set(reference.groups) == {"city", "night"}
+    city, night = reference.groups["city"], reference.groups["night"]
+    assert set(city.counts) <= set(CITIES)
+    assert list(city.counts.values()) == sorted(city.counts.values(), reverse=True)
+    assert city.unseen > 0
+    assert city.missing > 0
+    assert set(night.counts) == {"true", "false"}
+    for group in (city, night):
+        assert sum(group.counts.values()) + group.missing + group.unseen == reference.rows
+        assert all(count >= SMALLEST_GROUP for count in group.counts.values())
+    assert reference.windows
+    for window in reference.windows:
+        assert {name: len(counts) for name, counts in window.groups.items()} == {
+            "city": len(city.counts) + 2,
+            "night": 4,
+        }
+        assert all(sum(counts) == window.rows for counts in window.groups.values())
+
+
+def test_personal_text_and_numbers_are_no_names_of_published_groups() -> None:
+    plain, definition = feature_set(), model(monitoring={"groups": ["note", "city", "night", "load"]})
+    assert published_groups(definition, plain) == ("note", "city", "night")
+    features = [
+        each.model_copy(update={"sensitivity": "personal"}) if each.name == "note" else each
+        for each in plain.spec.features
+    ]
+    personal = plain.model_copy(update={"spec": plain.spec.model_copy(update={"features": tuple(features)})})
+    assert published_groups(definition, personal) == ("city", "night")
 
 
 def test_lineage_names_data_set_environment_and_request(tmp_path: Path, binary: Model) -> None:
