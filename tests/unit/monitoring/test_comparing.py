@@ -1,82 +1,18 @@
 """What windows say of a champion and its challenger, from predictions and labels to `metrics.windows`."""
 
-import random
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from monitoring_stream import DIGEST, START, Partition, Rows, Verdicts, knowledge, records, tick
+from monitoring_challengers import challenged, judged, known, profiled
+from monitoring_stream import Partition, Verdicts, records
 
-from schemas.events.contract import Contract
 from schemas.events.inference import Prediction
 from schemas.events.monitoring import ClosedWindow, Comparison
+from schemas.events.validation import ValidatedLabel
 from schemas.topics import LABELS_VALIDATED, PREDICTIONS
 from services.monitoring.comparing import KEPT_RIVALRIES
-from services.monitoring.knowledge import Knowledge
-
-OTHER = "cd" * 32
-Stream = tuple[list[Contract], list[Contract]]
-
-
-def known() -> Knowledge:
-    found = knowledge()
-    found.remember("trip-late", 2, OTHER)
-    return found
-
-
-def challenged(
-    count: int, route: Any, *, per_hour: int = 70, first: int = 0, version: int = 2, champion: int = 1
-) -> Stream:
-    """Hours in which version ``version`` answers the events of the champion (shadow) or every other one instead (canary), worse."""
-    rows, dice = Rows(seed=first + 3), random.Random(first)
-    predictions: list[Contract] = []
-    labels: list[Contract] = []
-    for hour in range(first, first + count):
-        start = START + timedelta(hours=hour)
-        for place in range(per_hour):
-            answer = rows.prediction(start + timedelta(minutes=60 * place / per_hour), version=champion)
-            usual = answer.model_copy(update={"event_id": f"e{hour}-{place}"})
-            blurred = _worse(usual, dice, version, route)
-            answers = [usual, blurred] if route == "shadow" else [blurred if place % 2 else usual]
-            predictions += answers
-            labels.append(rows.label(usual, after=timedelta(minutes=1)))
-        predictions.append(tick(start + timedelta(hours=1)))
-        labels.append(tick(start + timedelta(hours=1)))
-    return predictions, labels
-
-
-def _worse(usual: Prediction, dice: random.Random, version: int, route: Any) -> Prediction:
-    """The same event's answer by a version that guesses half of it."""
-    outputs = usual.outputs
-    if outputs is not None:
-        score = 0.5 * outputs["score"] + 0.5 * dice.random()
-        outputs = {"label": score > 0.5, "score": score, "probabilities": [1 - score, score]}
-    changes = {
-        "prediction_id": f"{usual.prediction_id}-{version}",
-        "version": version,
-        "route": route,
-        "outputs": outputs,
-    }
-    return usual.model_copy(update=changes)
-
-
-def profiled(directory: Path, *streams: Stream) -> Partition:
-    partition, places = Partition(directory, known()), [0, 0]
-    for stream in streams:
-        for topic, bodies in zip((PREDICTIONS, LABELS_VALIDATED), stream, strict=True):
-            number = topic is LABELS_VALIDATED
-            partition.process(records(topic, bodies, first=places[number]))
-            places[number] += len(bodies)
-    return partition
-
-
-def judged(directory: Path, *streams: Stream) -> Verdicts:
-    partition, verdicts = profiled(directory, *streams), Verdicts(known())
-    verdicts.process(partition.published)
-    partition.profiling.close()
-    return verdicts
 
 
 def said(windows: Sequence[ClosedWindow], metric: str) -> list[Comparison]:
@@ -95,13 +31,12 @@ def test_a_shadow_is_compared_event_by_event_and_window_by_window(tmp_path: Path
     answers = {
         (each.event_id, each.version): each for each in stream[0] if isinstance(each, Prediction) and each.outputs
     }
+    truth = {each.event_id: each.value for each in stream[1] if isinstance(each, ValidatedLabel)}
     means = []
     for hour in range(7):
+        events = [event for event, version in answers if version == 1 and event.startswith(f"e{hour}-")]
         differences = [
-            _loss(answers[label.event_id, 1], label.value) - _loss(answers[label.event_id, 2], label.value)
-            for label in stream[1]
-            if getattr(label, "event_id", None) in {event for event, _ in answers}
-            and hour <= (label.observed_at - timedelta(minutes=1) - START) / timedelta(hours=1) < hour + 1  # type: ignore[attr-defined]
+            _loss(answers[event, 1], truth[event]) - _loss(answers[event, 2], truth[event]) for event in events
         ]
         means.append(sum(differences) / len(differences))
     assert found[-1].estimate == pytest.approx(sum(means) / 7, abs=2e-6)
@@ -156,9 +91,9 @@ def test_a_kill_between_windows_changes_no_bit(tmp_path: Path) -> None:
     partition = profiled(tmp_path, challenged(8, "shadow"))
     whole, killed = Verdicts(known()), Verdicts(known())
     whole.process(partition.published)
-    for item in partition.published:
+    for place in range(0, len(partition.published), 6):
         killed.kill()
-        killed.process([item])
+        killed.process(partition.published[place : place + 6])
     assert [item.value for item in killed.published] == [item.value for item in whole.published]
     assert said(whole.windows, "brier")[-1].windows == 7
     partition.profiling.close()
@@ -198,4 +133,3 @@ def test_the_version_that_answered_names_the_champion(tmp_path: Path) -> None:
     stream = challenged(2, "shadow"), challenged(2, "shadow", first=2, champion=3)
     found = said(judged(tmp_path, *stream).windows, "brier")
     assert [(each.champion, each.windows) for each in found] == [(1, 1), (1, 2), (3, 1)]
-    assert DIGEST != OTHER
