@@ -50,9 +50,7 @@ DERIVED_RECORD_BYTES: Final = 1024 * KIB
 RAW_BATCH_BYTES: Final = 1024 * KIB + 16 * KIB
 HEADERS_BYTES: Final = 32 * KIB  # names and values; more are refused, since a record passes some of them on
 FRAMING_BYTES: Final = HEADERS_BYTES + 16 * KIB  # what stands around a body: headers, key, Kafka's own
-_TOMBSTONES: Final = timedelta(
-    days=1
-)  # how long whoever reads a compacted topic may stand still and yet learn of a deletion
+_TOMBSTONES: Final = timedelta(days=1)  # how long whoever reads a compacted topic may stand still and yet learn of a deletion
 EVIDENCE_RECORD_BYTES: Final = 2048 * KIB  # such a record in base64, with every reason
 
 
