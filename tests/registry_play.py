@@ -6,7 +6,7 @@ from typing import Any
 import registry_models as samples
 
 from schemas.events.inference import ModelStatus
-from schemas.events.monitoring import ChannelResult, ClosedWindow, WindowBounds
+from schemas.events.monitoring import ChannelResult, ClosedWindow, Comparison, WindowBounds
 from schemas.events.registry import ApplyDefinitions, Deployment, RegistryCommand, RegistryEvent, RegistryReply
 from services.registry import automatic, candidates
 from services.registry.answers import Answers, reply
@@ -74,8 +74,11 @@ class Play:
         self.probe(version)
         return version
 
-    def compare(self, pairs: list[tuple[dict[str, float], dict[str, float]]]) -> None:
-        self._record(automatic.on_evidence(self.state, "shade", list(pairs)), "registry")
+    def compare(self, pairs: list[tuple[dict[str, float], dict[str, float]]], *looks: Comparison) -> None:
+        seen: dict[str, list[Comparison]] = {}
+        for look in looks:
+            seen.setdefault(look.metric, []).append(look)
+        self._record(automatic.on_evidence(self.state, "shade", list(pairs), seen), "registry")
 
     def report(self, version: int, state: str, *, instance: str = "i-1", revision: int | None = None) -> None:
         status = ModelStatus(
@@ -120,8 +123,31 @@ def started(**spec: Any) -> Play:
     return play
 
 
+def look(windows: int, lower: float | None, upper: float | None, *, metric: str = "roc_auc") -> Comparison:
+    """What monitoring says of version 2 beside version 1."""
+    middle = 0.0 if lower is None or upper is None else (lower + upper) / 2
+    return Comparison(
+        champion=1,
+        challenger=2,
+        route="shadow",
+        metric=metric,
+        windows=windows,
+        events=100 * windows,
+        estimate=middle,
+        lower=lower,
+        upper=upper,
+        alpha=0.05,
+    )
+
+
 def window(
-    version: int, start: datetime, *, revision: int = 1, lane: str = "quality", **metrics: float
+    version: int,
+    start: datetime,
+    *,
+    revision: int = 1,
+    lane: str = "quality",
+    comparisons: tuple[Comparison, ...] = (),
+    **metrics: float,
 ) -> ClosedWindow:
     return ClosedWindow(
         model="shade",
@@ -135,4 +161,5 @@ def window(
             ChannelResult(channel=f"quality:{name}", statistic=name, value=v) for name, v in metrics.items()
         ),
         closed_at=start,
+        comparisons=comparisons,
     )

@@ -144,7 +144,8 @@ class Rollout(Strict):
     share: Annotated[Share, like(0.1)] = 0.1
     """Share of entities that a canary answers."""
     min_windows: Annotated[int, like(2, alias="minWindows", ge=1, le=10_000)] = 5
-    """How many shared quality windows a shadow or canary needs before it is promoted or stopped."""
+    """How many shared quality windows a shadow or canary needs before it is promoted or stopped; ended undecided after four times as
+    many. From 3 on bounds that hold at every look decide, below that means."""
 
 
 class Window(Strict):

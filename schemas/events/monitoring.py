@@ -42,11 +42,32 @@ class ChannelResult(Contract):
     high: float | None = None
 
 
+class Comparison(Contract):
+    """Champion against challenger in one metric, over all windows that both have up to this one.
+
+    ``estimate`` is the mean over windows of how much better the challenger was, in the metric's unit; positive is better, whichever
+    way the metric goes. ``lower`` and ``upper`` hold the true mean at every look with probability 1 - ``alpha``, so one may look at
+    each window and stop at any (anytime-valid); None while there are too few windows to say.
+    """
+
+    champion: int
+    challenger: int
+    route: Literal["canary", "shadow"]
+    metric: str  # as in the channels quality:…
+    windows: int
+    events: int  # labelled ones of these windows: pairs of a shadow, else of the side that has fewer
+    estimate: float
+    lower: float | None
+    upper: float | None
+    alpha: float
+
+
 class ClosedWindow(Contract):
     """Everything monitoring says of one window of one model, version and route.
 
     ``lane`` performance: closed by the watermark. ``lane`` quality: closed once enough labels are there or the label time-out is
-    over. A correction repeats the window with a higher ``revision``.
+    over. A correction repeats the window with a higher ``revision``. ``comparisons`` stand in the quality window of champion or
+    challenger that came later of the two, in its first revision.
     """
 
     ce_type: ClassVar[str] = "headrace.window.v1"
@@ -63,6 +84,7 @@ class ClosedWindow(Contract):
     never_labelled: int | None = None
     channels: tuple[ChannelResult, ...]
     closed_at: Time  # event time: the watermark that closed it
+    comparisons: tuple[Comparison, ...] = ()
 
 
 class Evidence(Contract):

@@ -78,6 +78,14 @@ class Pair:
     groups: Sequence[int] | None = None
 
 
+class Twin(NamedTuple):
+    """A labelled event that a shadow and the champion of that ``version`` both scored."""
+
+    version: int
+    champion: Pair
+    shadow: Pair
+
+
 def join_key(model: str, event_source: str, event_id: str) -> bytes:
     """16 bytes that stand for an event of a model."""
     return hashlib.blake2b(f"{model}\0{event_source}\0{event_id}".encode(), digest_size=16).digest()
@@ -181,17 +189,18 @@ class JoinStore:
             "WHERE p.series = ? AND p.start = ?",
             (self._series_id(place[0]), place[1]),
         )
-        return [
-            Pair(
-                score,
-                _loads(predicted),
-                probabilities and _loads(probabilities),
-                _loads(value),
-                version,
-                groups and _loads(groups),
-            )
-            for score, predicted, probabilities, value, version, groups in found
-        ]
+        return [_pair(*row) for row in found]
+
+    def twins(self, place: Place) -> list[Twin]:
+        """The labelled predictions of a shadow's window whose events the model's champion answered too."""
+        found = self._connection.execute(
+            "SELECT s.version, c.score, c.predicted, c.probabilities, p.score, p.predicted, p.probabilities, l.value, l.version "
+            "FROM predictions p CROSS JOIN labels l ON l.key = p.key "
+            "CROSS JOIN predictions c ON c.key = p.key AND c.start = p.start CROSS JOIN series s ON s.id = c.series "
+            "WHERE p.series = ? AND p.start = ? AND s.model = ? AND s.route = 'champion'",
+            (self._series_id(place[0]), place[1], place[0].model),
+        )
+        return [Twin(row[0], _pair(*row[1:4], *row[7:]), _pair(*row[4:])) for row in found]
 
     @property
     def labelled_models(self) -> Collection[str]:
@@ -284,6 +293,20 @@ class JoinStore:
     def _erase(self) -> None:
         for suffix in ("", "-wal", "-shm"):
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+
+def _pair(
+    score: float | None, predicted: str, probabilities: str | None, value: str, version: int, groups: str | None = None
+) -> Pair:
+    """From what the tables hold."""
+    return Pair(
+        score,
+        _loads(predicted),
+        _loads(probabilities) if probabilities else None,
+        _loads(value),
+        version,
+        _loads(groups) if groups else None,
+    )
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -5,13 +5,14 @@ from datetime import datetime
 from typing import Any, Final
 
 from schemas.envelope import header
-from schemas.events.monitoring import Alert, AlertCommand, ChannelResult, ClosedWindow, Profile, Progress
+from schemas.events.monitoring import Alert, AlertCommand, ChannelResult, ClosedWindow, Comparison, Profile, Progress
 from schemas.reasons import RefusedRecordError
 from services.monitoring import verdicts
 from services.monitoring.alerting import Memory, command, observe
 from services.monitoring.artifacts import THROUGHPUT
 from services.monitoring.book import Book, Page, Part, Window
 from services.monitoring.checkpoints import VERDICTS, Checkpoint, under
+from services.monitoring.comparing import Comparisons
 from services.monitoring.entries import Entry
 from services.monitoring.history import Histories
 from services.monitoring.judgement import Case, judge, remembered
@@ -45,6 +46,7 @@ class Judging:
         self._checkpoint = Checkpoint(PARTITION, VERDICTS)
         self._histories = Histories(self._checkpoint)
         self._standings = Standings(self._checkpoint)
+        self._comparisons = Comparisons(self._checkpoint)
         self._memories: dict[str, Memory] = {}
         self._outgoing: list[Outgoing] = []
 
@@ -70,6 +72,7 @@ class Judging:
             self._memories[fingerprint] = Memory.restored(content)
         self._histories.restore(under(entries, "history"))
         self._standings.restore(under(entries, "standing"))
+        self._comparisons.restore(under(entries, "rivalry"))
 
     def process(self, records: Sequence[Record]) -> Sequence[Outgoing]:
         """Windows, alerts and the checkpoint that follow from ``records``."""
@@ -192,9 +195,12 @@ class Judging:
             channels = verdicts.labelled_quality(tally, watched, artifact, history)
         page.published += 1
         self._keep(page)
+        comparisons: tuple[Comparison, ...] = ()
         if page.published == 1:
             channels = self._judge(Case(page.window, tally, watched, artifact, history), channels)
-        closed = _closed(page, tally, channels, moment(page.closed_at))
+            if page.window.lane == "quality":
+                comparisons = self._comparisons.add(page, self._book, watched)
+        closed = _closed(page, tally, channels, moment(page.closed_at), comparisons)
         self._outgoing.append(window_message(closed))
         return closed
 
@@ -218,7 +224,9 @@ class Judging:
             self._outgoing.append(alert_message(alert))
 
 
-def _closed(page: Page, tally: Tally, channels: Sequence[ChannelResult], at: datetime) -> ClosedWindow:
+def _closed(
+    page: Page, tally: Tally, channels: Sequence[ChannelResult], at: datetime, comparisons: tuple[Comparison, ...]
+) -> ClosedWindow:
     quality = page.window.lane == "quality"
     rows = tally.total(QUALITY_ROWS) if quality else tally.total("rows")
     return ClosedWindow(
@@ -234,4 +242,5 @@ def _closed(page: Page, tally: Tally, channels: Sequence[ChannelResult], at: dat
         never_labelled=rows - tally.total(LABELLED) if quality else None,
         channels=tuple(channels),
         closed_at=at,
+        comparisons=comparisons,
     )

@@ -10,6 +10,7 @@ from services.monitoring.entries import KEPT_AT_LEAST, KEPT_WINDOWS, Entry
 from services.monitoring.fairness import tally_groups
 from services.monitoring.joins import AwaitingLabel, JoinStore, ObservedLabel, Place
 from services.monitoring.knowledge import Knowledge, Series
+from services.monitoring.pairing import tally_twins
 from services.monitoring.tallies import Tally
 from services.monitoring.windows import WindowPolicy, micros
 
@@ -125,10 +126,18 @@ class Labelling:
         target, pairs = watched.definition.spec.target.type, self._store.pairs(place)
         tally = quality.tally_pairs(target, classes, pairs, rows)
         tally_groups(target, classes, pairs, groups, tally)
+        if entry.series.route == "shadow":
+            twins = self._store.twins(place)
+            of = {version: self._classes(entry.series.model, version) for version in {twin.version for twin in twins}}
+            tally.merge(tally_twins(target, of, classes, twins))
         revision = rows + tally.total(quality.LABELLED) + tally.total(quality.REVISIONS)
         if revision == entry.quality_reported:
             return None
         return Judged(tally, revision, entry.timeout_at if timed_out else due)
+
+    def _classes(self, model: str, version: int) -> Sequence[bool | int | str]:
+        artifact = self._knowledge.artifact(self._knowledge.digest(model, version))
+        return artifact.classes if artifact else ()
 
     def drop(self, entry: Entry) -> None:
         """Forget a window and its labels."""

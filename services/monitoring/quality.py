@@ -5,7 +5,7 @@ fixed-point sums with their squares, so each metric has a standard error.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -47,6 +47,28 @@ def tally_pairs(target: TargetType, classes: Sequence[bool | int | str], pairs: 
     else:
         _multiclass(pairs, classes, tally)
     return tally
+
+
+def losses(target: TargetType, classes: Sequence[bool | int | str], pairs: Sequence[Pair]) -> dict[str, Floats]:
+    """The loss of each of ``pairs`` [n] by name, NaN where a prediction has no such loss; less is better.
+
+    ``brier`` and ``log_loss`` of classes, ``absolute`` and ``squared`` of numbers.
+    """
+    if target is TargetType.REGRESSION:
+        errors = np.array([_error(pair) for pair in pairs], dtype=np.float64)
+        return {"squared": errors**2, "absolute": np.abs(errors)}
+    if target is TargetType.BINARY:
+        scores = np.array([math.nan if pair.score is None else pair.score for pair in pairs], dtype=np.float64)
+        labels = np.array([bool(pair.value) for pair in pairs], dtype=np.bool_)
+        return {"log_loss": _log_loss(np.where(labels, scores, 1 - scores)), "brier": (scores - labels) ** 2}
+    places = {str(value): place for place, value in enumerate(classes)}
+    return {"log_loss": _log_loss(np.array([_likelihood(pair, places) for pair in pairs], dtype=np.float64))}
+
+
+def correct(pairs: Sequence[Pair]) -> Floats:
+    """1 for each of ``pairs`` [n] whose predicted class is the label, else 0; NaN where no class was predicted."""
+    found = [math.nan if pair.predicted is None else float(same(pair.predicted, pair.value)) for pair in pairs]
+    return np.array(found, dtype=np.float64)
 
 
 def metrics(target: TargetType, tally: Tally) -> dict[str, Metric]:
@@ -94,41 +116,46 @@ def positive_rate(tally: Tally) -> float | None:
 
 
 def _binary(pairs: Sequence[Pair], tally: Tally) -> None:
-    scored = [(pair.score, bool(pair.value)) for pair in pairs if pair.score is not None]
-    scores = np.array([score for score, _ in scored], dtype=np.float64)
-    labels = np.array([label for _, label in scored], dtype=np.bool_)
+    scored = [pair for pair in pairs if pair.score is not None]
+    scores = np.array([pair.score for pair in scored], dtype=np.float64)
+    labels = np.array([bool(pair.value) for pair in scored], dtype=np.bool_)
     bins = np.minimum((np.clip(scores, 0, 1) * SCORE_BINS).astype(np.int64), SCORE_BINS - 1)
     tally.count("score:positive", np.bincount(bins[labels], minlength=SCORE_BINS).astype(np.int64))
     tally.count("score:negative", np.bincount(bins[~labels], minlength=SCORE_BINS).astype(np.int64))
-    likelihood = np.where(labels, scores, 1 - scores)
-    _losses(tally, "log_loss", -np.log(np.clip(likelihood, LEAST_PROBABILITY, 1)))
-    _losses(tally, "brier", (scores - labels) ** 2)
+    _sum(tally, losses(TargetType.BINARY, (), scored))
     tally.add("scores", fixed_sum(scores))
     tally.add("scored", len(scored))
 
 
 def _multiclass(pairs: Sequence[Pair], classes: Sequence[bool | int | str], tally: Tally) -> None:
-    places = {str(value): place for place, value in enumerate(classes)}
-    likelihood = [
-        pair.probabilities[place] if (place := places.get(str(pair.value))) is not None else 0.0
-        for pair in pairs
-        if pair.probabilities is not None and len(pair.probabilities) == len(classes)
-    ]
-    _losses(tally, "log_loss", -np.log(np.clip(np.array(likelihood, dtype=np.float64), LEAST_PROBABILITY, 1)))
-    tally.add("scored", len(likelihood))
+    found = losses(TargetType.MULTICLASS, classes, pairs)
+    _sum(tally, found)
+    tally.add("scored", int((~np.isnan(found["log_loss"])).sum()))
 
 
 def _regression(pairs: Sequence[Pair], tally: Tally) -> None:
-    scored = [
-        (pair.score, float(pair.value)) for pair in pairs if pair.score is not None and not isinstance(pair.value, str)
-    ]
-    predicted = np.array([score for score, _ in scored], dtype=np.float64)
-    actual = np.array([value for _, value in scored], dtype=np.float64)
-    _losses(tally, "squared", (predicted - actual) ** 2)
-    _losses(tally, "absolute", np.abs(predicted - actual))
+    scored = [pair for pair in pairs if not math.isnan(_error(pair))]
+    actual = np.array([float(pair.value) for pair in scored], dtype=np.float64)
+    _sum(tally, losses(TargetType.REGRESSION, (), scored))
     tally.add("actual", fixed_sum(actual))
     tally.add("actual²", fixed_sum(actual**2))
     tally.add("scored", len(scored))
+
+
+def _error(pair: Pair) -> float:
+    return math.nan if pair.score is None or isinstance(pair.value, str) else pair.score - float(pair.value)
+
+
+def _likelihood(pair: Pair, places: Mapping[str, int]) -> float:
+    """The probability that was given to the label; NaN where there are no probabilities of ``places``."""
+    if pair.probabilities is None or len(pair.probabilities) != len(places):
+        return math.nan
+    place = places.get(str(pair.value))
+    return 0.0 if place is None else pair.probabilities[place]
+
+
+def _log_loss(likelihood: Floats) -> Floats:
+    return -np.log(np.clip(likelihood, LEAST_PROBABILITY, 1))
 
 
 def _regression_metrics(tally: Tally) -> dict[str, Metric]:
@@ -147,9 +174,10 @@ def _regression_metrics(tally: Tally) -> dict[str, Metric]:
     return found
 
 
-def _losses(tally: Tally, name: str, values: Floats) -> None:
-    tally.add(name, fixed_sum(values))
-    tally.add(f"{name}²", fixed_sum(values**2))
+def _sum(tally: Tally, found: Mapping[str, Floats]) -> None:
+    for name, values in found.items():
+        tally.add(name, fixed_sum(values))
+        tally.add(f"{name}²", fixed_sum(values**2))
 
 
 def _mean(tally: Tally, name: str, count: int) -> Metric:

@@ -13,7 +13,7 @@ from schemas.events.registry import (
     VersionRejected,
 )
 from services.registry import gates, rollout
-from services.registry.promotion import Pair, judge
+from services.registry.promotion import Looks, Pair, judge
 from services.registry.state import FAILED_GATES, Check, ModelState, Serving, State, Version
 from services.registry.verdicts import Entry
 
@@ -34,7 +34,7 @@ def next_steps(state: State, name: str) -> Entries:
     return ()
 
 
-def on_evidence(state: State, name: str, pairs: list[Pair]) -> Entries:
+def on_evidence(state: State, name: str, pairs: list[Pair], looks: Looks) -> Entries:
     """Promotion or end of the challenger, if the shared quality windows say so. Only where the definition rolls out in steps."""
     model, definition = state.model(name), state.definition_of(name)
     if (
@@ -44,12 +44,12 @@ def on_evidence(state: State, name: str, pairs: list[Pair]) -> Entries:
         or model.champion is None
     ):
         return ()
-    judgement = judge(definition, pairs)
+    judgement = judge(definition, pairs, looks)
     challenger = model.versions[model.challenger.version]
     if judgement.verdict == "promote" and challenger.deployable:
         return rollout.take_over(model, challenger, automatic=True, evidence=judgement.lines)
     if judgement.verdict == "stop":
-        return rollout.stop_challenger(model, "worse than the champion: " + "; ".join(judgement.lines))
+        return rollout.stop_challenger(model, f"{judgement.why}: " + "; ".join(judgement.lines))
     return ()
 
 

@@ -181,7 +181,8 @@ class RegistryProcessor:
             return []
         pair = (model.champion.number, model.challenger.version)
         self._windows.keep(model.name, pair)
-        entries = automatic.on_evidence(self.state, model.name, self._windows.pairs(model.name, *pair))
+        looks = self._windows.looks(model.name, *pair, model.challenger.route)
+        entries = automatic.on_evidence(self.state, model.name, self._windows.pairs(model.name, *pair), looks)
         author = Author(REGISTRY, self._clock.now(), "quality windows")
         return self._record(entries, author, signed.envelope.traceparent)
 

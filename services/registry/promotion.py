@@ -1,38 +1,90 @@
-"""Promotion on evidence: what champion and challenger did in the same quality windows, and what follows from it."""
+"""Promotion on evidence: what champion and challenger did in the same quality windows, and what follows from it.
+
+Where monitoring says how champion and challenger compare, with bounds that hold at every look, they decide: windows may then be
+looked at one by one without more false promotions than α allows. Where it does not (windows of before, too few rows, or a
+definition that lets one or two windows decide), means do, which has no such guarantee.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from types import MappingProxyType
 from typing import Final, Literal
 
 from schemas.definitions import Model
-from schemas.events.monitoring import ClosedWindow
+from schemas.events.monitoring import ClosedWindow, Comparison
 from services.registry.measures import improvement, preference, tolerance
 
 CLEARLY: Final = 2.0  # standard errors: a challenger is clearly worse beyond them
 PATIENCE: Final = 4  # times minWindows: then a challenger that has not shown itself ends
+LEAST_WINDOWS: Final = 3  # of minWindows: no bounds are possible from fewer, so who asks for fewer wants means
+UNDECIDED: Final = "not shown to be as good as the champion"
 KEPT_WINDOWS: Final = 10_000  # per version; minWindows cannot ask for more
 
 QUALITY: Final = "quality:"
+Rivalry = tuple[str, int, int, str]  # model, champion, challenger, route
 Pair = tuple[Mapping[str, float], Mapping[str, float]]  # metrics of the champion, of the challenger, in one window
+
+
+Looks = Mapping[str, Sequence[Comparison]]  # what monitoring said by metric, one a window, oldest first
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the evidence says; ``lines`` are the numbers, for people."""
+    """What the evidence says; ``lines`` are the numbers, for people, ``why`` the reason of a stop."""
 
     verdict: Literal["promote", "stop", "wait"]
     lines: tuple[str, ...] = ()
+    why: str = "worse than the champion"
 
 
-def judge(model: Model, pairs: Sequence[Pair]) -> Judgement:
+def judge(model: Model, pairs: Sequence[Pair], looks: Looks = MappingProxyType({})) -> Judgement:
     """Compare by the preferred metric that at least minWindows shared windows have for both.
 
-    Promote: the mean difference is not worse than the tolerance. Stop: worse by more than two standard errors of the
-    paired differences, or still worse after four times minWindows.
+    By ``looks``: the first that decides, so that what is decided does not depend on how many are known already. Without any, by the
+    means of ``pairs``.
     """
     needed = model.spec.rollout.min_windows
+    if needed < LEAST_WINDOWS or not any(looks.values()):
+        return _by_means(model, pairs, needed)
+    for metric in preference(model):
+        seen = looks.get(metric, ())
+        if seen and seen[-1].windows >= needed:
+            return _by_bounds(seen, needed, tolerance(model, metric), overdue=len(pairs) >= PATIENCE * needed)
+    if len(pairs) >= PATIENCE * needed:
+        return Judgement("stop", (f"{len(pairs)} windows, too few of them with enough labelled events",), UNDECIDED)
+    return Judgement("wait")
+
+
+def _by_bounds(looks: Sequence[Comparison], needed: int, slack: float, *, overdue: bool) -> Judgement:
+    """Promote: the improvement is certainly above -``slack``. Stop: certainly below it, or undecided after 4 × minWindows."""
+    lines: tuple[str, ...] = ()
+    for number, look in enumerate(looks, 1):
+        if look.windows < needed:
+            continue
+        lines = (_told(look), f"{slack:g} worse is tolerated")
+        if look.lower is not None and look.lower > -slack:
+            return Judgement("promote", lines)
+        if look.upper is not None and look.upper < -slack:
+            return Judgement("stop", lines)
+        if number >= PATIENCE * needed:
+            return Judgement("stop", lines, UNDECIDED)
+    return Judgement("stop", lines, UNDECIDED) if overdue else Judgement("wait", lines)
+
+
+def _told(look: Comparison) -> str:
+    what = f"{look.metric} over {look.windows} windows, {look.events} labelled events: improvement {look.estimate:+.6g}"
+    if look.lower is None or look.upper is None:
+        return f"{what}, without bounds yet"
+    return f"{what}, between {look.lower:+.6g} and {look.upper:+.6g} (at every look, alpha {look.alpha:g})"
+
+
+def _by_means(model: Model, pairs: Sequence[Pair], needed: int) -> Judgement:
+    """Promote: the mean difference is not worse than the tolerance.
+
+    Stop: worse by more than two standard errors of the paired differences, or still worse after four times minWindows.
+    """
     for metric in preference(model):
         values = [(old[metric], new[metric]) for old, new in pairs if metric in old and metric in new]
         if len(values) >= needed:
@@ -63,6 +115,7 @@ class QualityWindows:
 
     def __init__(self) -> None:
         self._values: dict[tuple[str, int], dict[tuple[str, str], tuple[int, dict[str, float]]]] = {}
+        self._looks: dict[Rivalry, dict[str, dict[int, Comparison]]] = {}  # by metric and number of windows
 
     def observe(self, window: ClosedWindow) -> bool:
         """Take a window in; False if it is not about quality, or an older revision.
@@ -71,6 +124,7 @@ class QualityWindows:
         """
         if window.lane != "quality":
             return False
+        self._compare(window)
         of_version = self._values.setdefault((window.model, window.version), {})
         bounds = (window.window.start.isoformat(), window.window.end.isoformat())
         known = of_version.get(bounds)
@@ -86,8 +140,23 @@ class QualityWindows:
         old, new = self._values.get((model, champion), {}), self._values.get((model, challenger), {})
         return [(old[bounds][1], new[bounds][1]) for bounds in sorted(old.keys() & new.keys())]
 
+    def looks(self, model: str, champion: int, challenger: int, route: str) -> Looks:
+        """What monitoring said of champion and challenger, by metric, in the order of windows."""
+        held = self._looks.get((model, champion, challenger, route), {})
+        return {metric: [seen[number] for number in sorted(seen)] for metric, seen in held.items()}
+
+    def _compare(self, window: ClosedWindow) -> None:
+        for found in window.comparisons:
+            held = self._looks.setdefault((window.model, found.champion, found.challenger, found.route), {})
+            seen = held.setdefault(found.metric, {})
+            seen[found.windows] = found
+            if len(seen) > KEPT_WINDOWS:
+                del seen[min(seen)]
+
     def keep(self, model: str, versions: Sequence[int]) -> None:
         """Forget the windows of all other versions of ``model``."""
+        for rivalry in [each for each in self._looks if each[0] == model and not {*each[1:3]} <= {*versions}]:
+            del self._looks[rivalry]
         for key in [key for key in self._values if key[0] == model and key[1] not in versions]:
             del self._values[key]
 

@@ -1,11 +1,12 @@
 """How candidates become versions, and what follows by itself."""
 
 import registry_models as samples
-from registry_play import Play, started
+from registry_play import Play, look, started
 
 from schemas.events.registry import (
     Approve,
     CandidateRefused,
+    ChallengerStopped,
     ChampionPromoted,
     GatesEvaluated,
     Promote,
@@ -267,3 +268,84 @@ def test_changing_the_definition_to_automatic_approves_what_is_newer_than_the_ch
     play.apply(samples.model_definition())
     assert play.champion == 3
     assert not play.shade.versions[1].approved
+
+
+def test_a_challenger_whose_improvement_is_certainly_above_the_tolerance_becomes_champion() -> None:
+    play = shadowed(gates=[{"metric": "roc_auc", "against": "champion", "minDelta": -0.02}])
+    looks = [look(1, None, None), look(2, None, None), look(3, None, None), look(4, -0.03, 0.05)]
+    play.compare([EVEN] * 4, *looks)
+    assert (play.champion, play.shade.challenger is None) == (1, False), "equal means are no evidence"
+    play.compare([EVEN] * 5, *looks, look(5, -0.012, 0.05))
+    promoted = play.events[-1].fact
+    assert isinstance(promoted, ChampionPromoted)
+    assert (promoted.version, promoted.automatic) == (2, True)
+    assert promoted.evidence == (
+        "roc_auc over 5 windows, 500 labelled events: improvement +0.019, between -0.012 and +0.05 (at every look, alpha 0.05)",
+        "0.02 worse is tolerated",
+    )
+
+
+def test_no_bounds_decide_before_the_windows_that_the_definition_asks_for() -> None:
+    play = shadowed()
+    play.compare([EVEN] * 2, look(1, 0.1, 0.2), look(2, 0.1, 0.2))
+    assert play.champion == 1
+    play.compare([EVEN] * 3, look(1, 0.1, 0.2), look(2, 0.1, 0.2), look(3, 0.1, 0.2))
+    assert play.champion == 2
+
+
+def test_a_challenger_that_is_certainly_worse_than_tolerated_ends() -> None:
+    play = shadowed(gates=[{"metric": "roc_auc", "against": "champion", "minDelta": -0.02}])
+    play.compare([WORSE] * 4, look(4, -0.08, -0.019))
+    assert play.shade.challenger is not None
+    play.compare([WORSE] * 5, look(4, -0.08, -0.019), look(5, -0.08, -0.021))
+    assert play.shade.challenger is None
+    stopped = play.events[-1].fact
+    assert isinstance(stopped, ChallengerStopped)
+    assert stopped.message.startswith("worse than the champion: roc_auc over 5 windows")
+
+
+def test_a_challenger_that_bounds_do_not_decide_about_ends_after_four_times_the_windows() -> None:
+    play, looks = shadowed(), [look(number, -0.1, 0.1) for number in range(1, 13)]
+    play.compare([EVEN] * 11, *looks[:11])
+    assert play.shade.challenger is not None
+    play.compare([EVEN] * 12, *looks)
+    stopped = play.events[-1].fact
+    assert isinstance(stopped, ChallengerStopped)
+    assert stopped.message.startswith("not shown to be as good as the champion: roc_auc over 12 windows")
+
+
+def test_windows_of_which_most_have_too_few_events_end_a_challenger_in_time() -> None:
+    play = shadowed()
+    play.compare([EVEN] * 11, look(1, None, None))
+    assert play.shade.challenger is not None
+    play.compare([EVEN] * 12, look(1, None, None))
+    assert play.shade.challenger is None
+    assert "too few of them with enough labelled events" in str(play.events[-1].fact)
+
+
+def test_the_first_look_that_decides_counts_however_many_are_known() -> None:
+    looks = [look(3, -0.1, 0.1), look(4, 0.01, 0.1), look(5, -0.1, -0.01), *[look(n, -0.1, 0.1) for n in range(6, 20)]]
+    play = shadowed()
+    play.compare([EVEN] * 19, *looks)
+    promoted = play.events[-1].fact
+    assert isinstance(promoted, ChampionPromoted)
+    assert "over 4 windows" in promoted.evidence[0]
+
+
+def test_the_metric_of_the_gate_is_looked_at_before_the_usual_ones() -> None:
+    gates = [{"metric": "brier", "against": "champion", "minDelta": -0.01}]
+    play = started(rollout={"strategy": "shadow", "minWindows": 3}, gates=gates)
+    play.train(b"one", metrics={"brier": 0.2})
+    play.train(b"two", metrics={"brier": 0.2})
+    play.compare([EVEN] * 4, look(4, 0.1, 0.2), look(4, -0.02, 0.1, metric="brier"))
+    assert play.champion == 1
+    play.compare([EVEN] * 5, look(5, 0.1, 0.2), look(5, -0.005, 0.1, metric="brier"))
+    assert play.champion == 2
+
+
+def test_who_lets_two_windows_decide_is_answered_by_means() -> None:
+    play = started(rollout={"strategy": "shadow", "minWindows": 2})
+    play.train(b"one")
+    play.train(b"two")
+    play.compare([EVEN] * 2, look(1, None, None), look(2, None, None))
+    assert play.champion == 2

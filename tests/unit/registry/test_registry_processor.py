@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,19 @@ import msgspec
 import pytest
 import registry_models as samples
 from pydantic import BaseModel
-from registry_play import started, window
+from registry_play import look, started, window
 
 from schemas.envelope import BINARY, Envelope, encode_headers, header
 from schemas.events.contract import decode
-from schemas.events.registry import ApplyDefinitions, Promote, RegistryCommand, RegistryNudge, RegistryReply
+from schemas.events.registry import (
+    ApplyDefinitions,
+    ChampionPromoted,
+    Promote,
+    RegistryCommand,
+    RegistryEvent,
+    RegistryNudge,
+    RegistryReply,
+)
 from schemas.events.training import ArtifactManifest
 from schemas.topics import (
     METRICS_WINDOWS,
@@ -182,6 +191,32 @@ def test_windows_that_were_known_before_they_were_judged_are_judged_after_a_rest
     champion = restarted.state.model("shade").champion
     assert champion is not None
     assert champion.number == 2
+
+
+def test_a_restart_decides_by_the_look_that_decided_without_one() -> None:
+    """The instance before ended before its decision was committed; the next has read all windows to the topic's end."""
+    play = started(rollout={"strategy": "shadow", "minWindows": 3})
+    play.train(b"one")
+    play.train(b"two")
+    bounds = [(None, None), (None, None), (None, None), (-0.05, 0.2), (0.01, 0.2), (-0.3, -0.1)]
+    stream = []
+    for number, (lower, upper) in enumerate(bounds, 1):
+        day = samples.NOW + timedelta(days=number)
+        stream.append(window(1, day, roc_auc=0.8))
+        stream.append(window(2, day, roc_auc=0.8, comparisons=(look(number, lower, upper),)))
+    facts = []
+    for known in (0, 7, len(stream)):
+        windows = QualityWindows()
+        for each in stream[:known]:
+            windows.observe(each)
+        outgoing = over(play.state, windows).process([incoming(METRICS_WINDOWS, each) for each in stream])
+        facts.append(
+            [decode(RegistryEvent, item.value or b"").fact for item in outgoing if item.topic.name == "registry.events"]
+        )
+    assert facts[0] == facts[1] == facts[2]
+    (promoted,) = facts[0]
+    assert isinstance(promoted, ChampionPromoted)
+    assert "over 5 windows" in promoted.evidence[0]
 
 
 def test_tombstones_and_chunks_are_passed_over(processor: RegistryProcessor) -> None:
