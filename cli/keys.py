@@ -4,7 +4,7 @@ import asyncio
 import re
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 import yaml
@@ -23,6 +23,8 @@ from shared.clock import SystemClock
 from shared.errors import ConfigurationError, RefusedError
 from shared.settings import PlatformSettings, variable
 from shared.signing import create_key, key_file
+
+REASON_CHARACTERS: Final = 2000
 
 app = typer.Typer(no_args_is_help=True, help="Keys: whose signatures on commands and candidates count.")
 
@@ -74,7 +76,7 @@ async def admit(
     definition = _made(directory, principal, name or _spelt(principal), roles)
     try:
         await _apply(settings, definition)
-    except RefusedError:  # an answer that did not come may still be a yes
+    except (RefusedError, ConfigurationError):  # of anything else, an answer that did not come may still be a yes
         key_file(directory, principal).unlink()
         raise
     return definition
@@ -105,6 +107,9 @@ def revoke(
     json: AsJson = False,
 ) -> None:
     """Declare a key worthless from a moment on; versions that it signed since are rejected, live ones give way."""
+    if not 1 <= len(reason) <= REASON_CHARACTERS:
+        message = f"--reason takes 1 to {REASON_CHARACTERS} characters: it is kept in the audit log."
+        raise RefusedError(message)
     settings = connect().settings
     known = {record.name: record for record in asyncio.run(in_force(settings, "Key"))}
     if name not in known:

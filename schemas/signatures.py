@@ -6,6 +6,7 @@ another topic, given another key or another body no longer carries a valid one. 
 
 import base64
 import binascii
+import hashlib
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from schemas.definitions.key import KeySpec, key_id
 from schemas.envelope import Envelope, format_time, parse_time
 from schemas.reasons import shortened
-from schemas.topics import Topic
 
 DOMAIN: Final = b"headrace-signature-v1"
 UNSIGNED: Final = "unsigned"
@@ -37,19 +37,24 @@ class SignatureError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """What a signature covers. ``topic`` is where the record belongs, which a replayed dead letter does not stand on."""
+    """What a signature covers. ``topic``: the physical name of where the record belongs; a replayed dead letter stands elsewhere."""
 
-    topic: Topic
+    topic: str
     key: bytes | None
     value: bytes | None
     envelope: Envelope
     appended: datetime  # by the broker; a signer cannot choose it
 
+    @property
+    def body_digest(self) -> str:
+        """SHA-256 of the body."""
+        return hashlib.sha256(self.value or b"").hexdigest()
+
     def covered(self) -> bytes:
         """The bytes that are signed: each part behind its length, so that no two records share them."""
         extensions = self.envelope.extensions
         return covered(
-            self.topic.name.encode(),
+            self.topic.encode(),
             self.key or b"",
             self.envelope.id.encode(),
             self.envelope.type.encode(),
@@ -71,17 +76,17 @@ def public_key(private: Ed25519PrivateKey) -> str:
 
 def signature(
     private: Ed25519PrivateKey,
-    topic: Topic,
+    topic: str,
     key: bytes | None,
     value: bytes,
     envelope: Envelope,
     expires: datetime | None = None,
 ) -> dict[str, str]:
-    """The extensions that sign a record. ``expires``: when it is no longer to be appended, None for never."""
+    """The extensions that sign a record on ``topic`` (its physical name). ``expires``: when it is no longer to be appended, None for never."""
     own = key_id(private.public_key().public_bytes_raw())
     named = {"keyid": own} | ({"expiry": format_time(expires)} if expires is not None else {})
     text = covered(
-        topic.name.encode(),
+        topic.encode(),
         key or b"",
         envelope.id.encode(),
         envelope.type.encode(),

@@ -20,7 +20,7 @@ from schemas.events.contract import decode, encode
 from schemas.events.open_inference import Datatype, InferenceRequest, InferenceResponse, RequestedOutput, Tensor
 from schemas.topics import INFERENCE_REQUESTS, INFERENCE_RESPONSES
 from shared.clock import Clock, SystemClock
-from shared.errors import PermanentError, RefusedError, TransientError, UnansweredError
+from shared.errors import OutcomeUnknownError, PermanentError, RefusedError, TransientError, UnansweredError
 from shared.health import Health
 from shared.publishing import Publisher
 from shared.records import Outgoing, Record
@@ -133,7 +133,8 @@ class InferenceClient:
     ) -> Reply:
         """What is answered within ``seconds`` to ``body``, the bytes of an `InferenceRequest`. ``source`` None: the client's.
 
-        Raises `UnansweredError` where nothing came, `TransientError` where the client is left meanwhile, and what
+        Raises `UnansweredError` where nothing came, `OutcomeUnknownError` where Kafka acknowledged nothing in that time,
+        `TransientError` where the client is left meanwhile, and what
         `Publisher.publish` raises. To be cancelled is to wait no longer.
         """
         identity, now = str(uuid4()), self._clock.now()
@@ -148,11 +149,16 @@ class InferenceClient:
         place = (envelope.source, identity)
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[place] = answer
+        acknowledged = False
         try:
             async with asyncio.timeout(seconds + GRACE_SECONDS):
                 await self._publish(Outgoing(INFERENCE_REQUESTS, key.encode(), body, encode_headers(envelope)))
+                acknowledged = True
                 return await answer
         except TimeoutError:
+            if not acknowledged:
+                text = f"Kafka did not acknowledge the request within {seconds:g} s: whether it will be answered is unknown; ask again."
+                raise OutcomeUnknownError(text) from None
             text = f"{model} did not answer within {seconds:g} s: is inference running, and is {model} deployed?"
             raise UnansweredError(text) from None
         finally:

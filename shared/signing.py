@@ -16,9 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from schemas.definitions.key import KeySpec
 from schemas.envelope import Envelope, decode_headers
 from schemas.signatures import Keyring, Signed, public_key, signature
-from schemas.topics import Topic
 from shared.errors import ConfigurationError
-from shared.records import Outgoing, Record
+from shared.records import Outgoing, Record, topic_name
 from shared.settings import PlatformSettings
 
 SUFFIX: Final = ".pem"
@@ -85,7 +84,9 @@ def signed(settings: PlatformSettings, principal: str, outgoing: Outgoing, expir
         raise ConfigurationError(message)
     private = private_key(file)
     envelope = decode_headers(outgoing.headers)
-    extensions = signature(private, outgoing.topic, outgoing.key, outgoing.value or b"", envelope, expires)
+    extensions = signature(
+        private, topic_name(settings, outgoing.topic), outgoing.key, outgoing.value or b"", envelope, expires
+    )
     headers = [(f"ce_{name}", value.encode()) for name, value in sorted(extensions.items())]
     return msgspec.structs.replace(outgoing, headers=[*outgoing.headers, *headers])
 
@@ -95,8 +96,8 @@ def keyring(settings: PlatformSettings, keys: Iterable[KeySpec] = ()) -> Keyring
     return Keyring((*settings.trust.roots, *keys)) if settings.trust.roots else None
 
 
-def arrived(topic: Topic, record: Record, envelope: Envelope) -> Signed:
-    """``record`` as its signature covers it; ``topic`` is where its type belongs."""
+def arrived(topic: str, record: Record, envelope: Envelope) -> Signed:
+    """``record`` as its signature covers it; ``topic`` is the physical name of where its type belongs."""
     return Signed(topic, record.key, record.value, envelope, datetime.fromtimestamp(record.timestamp / 1000, UTC))
 
 

@@ -32,9 +32,11 @@ class Person:
         metadata = Metadata(name=self.name, owner="team", description=f"Key of {self.name}")
         return Key(metadata=metadata, spec=spec).model_dump(mode="json", by_alias=True, exclude_none=True)
 
-    def signs(self, outgoing: Outgoing, expires: datetime | None = None) -> Outgoing:
+    def signs(self, outgoing: Outgoing, expires: datetime | None = None, prefix: str = "t.") -> Outgoing:
         envelope = decode_headers(outgoing.headers)
-        found = signature(self.private, outgoing.topic, outgoing.key, outgoing.value or b"", envelope, expires)
+        found = signature(
+            self.private, prefix + outgoing.topic.name, outgoing.key, outgoing.value or b"", envelope, expires
+        )
         headers = [(f"ce_{name}", text.encode()) for name, text in found.items()]
         return msgspec.structs.replace(outgoing, headers=[*outgoing.headers, *headers])
 

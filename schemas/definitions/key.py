@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hashlib
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
@@ -40,11 +41,19 @@ def _public_key(text: str) -> str:
     return text
 
 
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        message = "expected a moment between the years 1 and 9999 in UTC"
+        raise ValueError(message) from error
+
+
 class Revocation(Strict):
     """From when on signatures of a key are worth nothing."""
 
-    since: Annotated[AwareDatetime, like("2026-03-01T09:30:00Z")]
-    """What Kafka appended at this moment or later does not count; what stood there before does."""
+    since: Annotated[AwareDatetime, AfterValidator(_in_utc), like("2026-03-01T09:30:00Z")]
+    """Commands and candidates that Kafka appended at this moment or later do not count; it may be moved back, never forward."""
     reason: Annotated[str, like("laptop stolen", min_length=1, max_length=2000)]
     """Why, for people and the audit log."""
 

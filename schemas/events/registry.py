@@ -125,6 +125,7 @@ class CandidateRegistered(Contract):
     proposed_by: str | None = None  # the person who imported it, who must not approve it
     key_id: str | None = None  # of the key that signed it; None where signatures are not asked for
     offered_at: Time | None = None  # when Kafka appended it, against which a key's revocation counts
+    offer: str = ""  # SHA-256 of the candidate's body: which of several offers of these bytes was judged
 
 
 class CandidateRefused(Contract):
@@ -299,6 +300,7 @@ class DeployedVersion(Contract):
 
     version: VersionNumber
     digest: Digest
+    offer: str = ""  # SHA-256 of the body of the candidate that is meant; "" where nobody has noted it
 
 
 class Canary(Contract):
@@ -307,6 +309,7 @@ class Canary(Contract):
     version: VersionNumber
     digest: Digest
     share: Annotated[float, Field(gt=0, lt=1)]
+    offer: str = ""  # as in `DeployedVersion`
 
 
 class Deployment(Contract):

@@ -1,6 +1,6 @@
 """Which candidates may be loaded: those that a key in force vouches for. Pure; without trust roots nothing is asked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,9 +10,8 @@ from schemas.signatures import REVOKED, UNSIGNED, Keyring, SignatureError, Signe
 from schemas.vouching import vouched
 from services.inference.errors import Refusal, VersionRefusedError
 
-OFFERS_KEPT: Final = (
-    8  # of one artifact: who repeats it unsigned must neither replace the signed offer nor fill the memory
-)
+# Of one artifact: who repeats it unsigned must neither replace the signed offer nor fill the memory.
+OFFERS_KEPT: Final = 16
 _CODES: Final[Mapping[str, Refusal]] = {UNSIGNED: Refusal.UNSIGNED, REVOKED: Refusal.REVOKED_KEY}
 DISTRUSTED: Final = frozenset({Refusal.UNSIGNED, Refusal.UNTRUSTED, Refusal.REVOKED_KEY})
 
@@ -39,14 +38,16 @@ class Credentials:
         self._keys[name] = key
         self._keyring = Keyring((*self._roots, *self._keys.values()))
 
-    def kept(self, offers: tuple[Offer, ...]) -> tuple[Offer, ...]:
-        """The ``offers`` that are remembered: the newest if it counts; else one that counts is never given up for one that does not."""
-        if self._doubt(offers[-1]) is None:
-            return offers[-1:]
-        if len(offers) <= OFFERS_KEPT:
-            return offers
-        spare = next((each for each in offers if self._doubt(each) is not None), offers[0])
-        return tuple(each for each in offers if each is not spare)
+    def kept(self, offers: tuple[Offer, ...], meant: Container[str] = ()) -> tuple[Offer, ...]:
+        """The ``offers`` that are remembered, each body once. ``meant``: bodies that a deployment names, which are never given up,
+        as one that counts is never given up for one that does not.
+        """
+        found = tuple({each.signed.body_digest: each for each in offers}.values())
+        if len(found) <= OFFERS_KEPT:
+            return found
+        spare = [each for each in found if each.signed.body_digest not in meant]
+        given_up = next((each for each in spare if self._doubt(each) is not None), spare[0] if spare else found[0])
+        return tuple(each for each in found if each is not given_up)
 
     def candidate(self, offers: Sequence[Offer]) -> Candidate:
         """The newest of ``offers`` that counts. Raises `VersionRefusedError` where none does: unsigned, untrusted, revoked_key."""

@@ -190,7 +190,7 @@ class ModelKeeper:
         self._roster.loaded(wanted, version)
 
     async def _attempt(self, wanted: Wanted) -> LoadedVersion:
-        candidate = self._roster.candidate(wanted.place)
+        candidate = self._roster.candidate(wanted)
         feature_set = self._roster.feature_set(wanted.feature_set)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._loader.load, wanted, candidate, feature_set)

@@ -38,6 +38,7 @@ class Wanted:
     digest: str
     route: Route
     revision: int
+    offer: str = ""  # SHA-256 of the body of the candidate that is meant; "": whichever counts
 
     @property
     def place(self) -> Place:
@@ -63,6 +64,7 @@ class Roster:
         self._deployments: dict[str, Deployment] = {}
         self._feature_sets: dict[str, FeatureSet] = {}
         self._offers: dict[Place, tuple[Offer, ...]] = {}
+        self._sets: dict[Place, str] = {}
         self._loaded: dict[Place, LoadedVersion] = {}
         self._refused: dict[Place, VersionRefusedError] = {}
         self._champions: dict[str, Wanted] = {}  # what really serves: stays while its successor is not loaded
@@ -103,7 +105,8 @@ class Roster:
     def offer(self, candidate: Candidate, signed: Signed) -> None:
         """A candidate was published: what its artifact takes and gives, and who says so."""
         place = (candidate.model, candidate.digest)
-        self._offers[place] = self._credentials.kept((*self._offers.get(place, ()), Offer(candidate, signed)))
+        offers = (*self._offers.get(place, ()), Offer(candidate, signed))
+        self._offers[place] = self._credentials.kept(offers, self._meant(place))
         self._try_again([place])
 
     def artifact_arrived(self, digest: str) -> None:
@@ -121,10 +124,12 @@ class Roster:
             return
         self._refused.pop(wanted.place, None)
         self._loaded[wanted.place] = version
+        self._sets[wanted.place] = wanted.feature_set
 
     def refused(self, wanted: Wanted, error: VersionRefusedError) -> None:
         """The version cannot be served."""
         self._refused[wanted.place] = error
+        self._sets[wanted.place] = wanted.feature_set
 
     def may_heal(self) -> bool:
         """Whether trying again may help some refused version without anything new on the topics."""
@@ -136,10 +141,11 @@ class Roster:
 
     # ---- what follows
 
-    def candidate(self, place: Place) -> Candidate | None:
+    def candidate(self, wanted: Wanted) -> Candidate | None:
         """What is known about the artifact. Raises `VersionRefusedError` where nobody who counts has signed that."""
-        offers = self._offers.get(place, ())
-        return self._credentials.candidate(offers) if offers else None
+        offers = self._offers.get(wanted.place, ())
+        meant = [offer for offer in offers if wanted.offer in ("", offer.signed.body_digest)]
+        return self._credentials.candidate(meant) if meant else None
 
     def feature_set(self, ref: str) -> FeatureSet | None:
         """The definition in force."""
@@ -222,6 +228,7 @@ class Roster:
         self._loaded = {place: version for place, version in self._loaded.items() if place in keep}
         self._refused = {place: error for place, error in self._refused.items() if place in keep}
         self._breakers = {place: breaker for place, breaker in self._breakers.items() if place in keep}
+        self._sets = {place: ref for place, ref in self._sets.items() if place in keep}
 
     def _retriable(self, refused: tuple[Place, VersionRefusedError]) -> bool:
         """What may pass by itself, and anything that leaves a model without a champion; what is missing announces itself."""
@@ -231,8 +238,13 @@ class Roster:
         return error.code in (Refusal.DEADLINE, Refusal.STORAGE, Refusal.INTERNAL) or model not in self._champions
 
     def _set_of(self, place: Place) -> str | None:
-        offers = self._offers.get(place)
-        return offers[-1].candidate.feature_set if offers else None
+        """The feature set under which it was loaded or refused."""
+        return self._sets.get(place)
+
+    def _meant(self, place: Place) -> set[str]:
+        """The offers of an artifact that deployments name."""
+        wanted = (each for deployment in self._deployments.values() for each in wanted_of(deployment))
+        return {each.offer for each in wanted if each.place == place and each.offer}
 
     def _try_again(self, places: Iterable[Place]) -> None:
         for place in places:
@@ -254,4 +266,12 @@ def wanted_of(deployment: Deployment) -> list[Wanted]:
 
 
 def _wanted(deployment: Deployment, version: DeployedVersion | Canary, route: Route) -> Wanted:
-    return Wanted(deployment.model, deployment.feature_set, version.version, version.digest, route, deployment.revision)
+    return Wanted(
+        model=deployment.model,
+        feature_set=deployment.feature_set,
+        version=version.version,
+        digest=version.digest,
+        route=route,
+        revision=deployment.revision,
+        offer=version.offer,
+    )

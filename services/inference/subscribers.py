@@ -4,6 +4,7 @@ Events, requests and replays of a partition share a transaction.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from faststream.kafka import KafkaBroker
@@ -56,7 +57,7 @@ def tables(settings: PlatformSettings, roster: Roster, changed: Callable[[], Non
     return [
         follow(DEPLOYMENTS, apply_deployment),
         follow(DEFINITIONS, apply_definition),
-        follow(MODELS_CANDIDATES, apply_candidate),
+        follow(MODELS_CANDIDATES, partial(apply_candidate, physical=topic_name(settings, MODELS_CANDIDATES))),
     ]
 
 
@@ -80,10 +81,10 @@ def apply_definition(roster: Roster, record: Record) -> None:
         roster.trust(definition.name, Key.model_validate(definition.definition).spec)
 
 
-def apply_candidate(roster: Roster, record: Record) -> None:
-    """A candidate. Raises `RefusedRecordError`."""
+def apply_candidate(roster: Roster, record: Record, physical: str = MODELS_CANDIDATES.name) -> None:
+    """A candidate on the topic of that ``physical`` name. Raises `RefusedRecordError`."""
     envelope, candidate = read(Candidate, record)
-    roster.offer(candidate, arrived(MODELS_CANDIDATES, record, envelope))
+    roster.offer(candidate, arrived(physical, record, envelope))
 
 
 async def publish_status(publisher: Publisher, status: ModelStatus) -> None:

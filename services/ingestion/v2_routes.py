@@ -77,11 +77,14 @@ def _model(request: Request) -> str:
 
 
 async def _unless_gone(request: Request, work: Coroutine[Any, Any, bytes]) -> bytes:
-    """What ``work`` gives; it ends with its client. Raises `ClientDisconnect`."""
+    """What ``work`` gives. Raises `ClientDisconnect` where the client has left, and that when the work has ended: it goes on,
+    so its place is not free for somebody else's.
+    """
     working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_left(request))
     try:
         await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
+            await asyncio.wait((working,))
             raise ClientDisconnect
         return working.result()
     finally:

@@ -7,8 +7,9 @@ from schemas.definitions import Definition, DefinitionError, FeatureSet, Key, Mo
 from schemas.definitions.cross_checks import compatibility, compile_problems, cross_check
 from schemas.definitions.model_checks import model_problems
 from schemas.definitions.problems import capped, count
+from schemas.envelope import format_time
 from schemas.events.registry import ApplyDefinitions, DefinitionApplied
-from services.registry.revocation import consequences
+from services.registry.revocation import stranded
 from services.registry.state import State
 from services.registry.verdicts import Accepted, Entry, Refused, Unchanged, Verdict
 
@@ -43,7 +44,7 @@ def _verdict(state: State, definitions: Sequence[Definition], *, dry_run: bool) 
         return Accepted((), f"this would put in force: {names}.")
     applied = tuple(_applied(state, definition) for definition in fresh)
     keys = [definition.spec for definition in fresh if isinstance(definition, Key)]
-    return Accepted((*applied, *consequences(state, keys)), f"in force: {names}.")
+    return Accepted(applied, f"in force: {names}.{stranded(state, keys)}")
 
 
 def _applied(state: State, definition: Definition) -> Entry:
@@ -152,12 +153,21 @@ def _key_problems(state: State, definitions: Sequence[Definition], number: int, 
         if old.spec.revoked is not None and new.spec.revoked is None:
             text = f"{new.metadata.name} is revoked, which cannot be taken back; make another key"
             found.append(Problem(number, "spec.revoked", text))
+        found += _moved_forward(old, new, number)
     others = (*(each.definition for each in state.definitions.values()), *definitions[: number - 1])
     for other in others:
         if isinstance(other, Key) and other.topic_key != new.topic_key and other.spec.public_key == new.spec.public_key:
             text = f"{other.metadata.name} has the same public key; one key has one name"
             found.append(Problem(number, "spec.publicKey", text))
     return found
+
+
+def _moved_forward(old: Key, new: Key, number: int) -> list[Problem]:
+    before, after = old.spec.revoked, new.spec.revoked
+    if before is None or after is None or after.since <= before.since:
+        return []
+    text = f"{new.metadata.name} is revoked as of {format_time(before.since)}; that may be moved back, never forward"
+    return [Problem(number, "spec.revoked.since", text)]
 
 
 def _path(text: str) -> tuple[str, str]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from schemas.definitions import KeySpec, Role
+from schemas.envelope import parse_time
 from schemas.events.registry import Action, ApplyDefinitions, Approve, RegistryCommand
 from schemas.events.training import Candidate
 from schemas.signatures import Keyring, SignatureError, Signed
@@ -15,6 +16,7 @@ from services.registry.verdicts import Refused
 
 UNVERIFIED: Final = "unverified"  # the actor of a refusal whose command nobody has signed
 UNAUTHORISED: Final = "unauthorised"
+LONGEST_LIFETIME: Final = timedelta(hours=1)  # of a command: what is valid for ever could be given again on another day
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Voucher:
     offered_at: datetime | None = None
     code: str | None = None
     message: str = ""
+    principal: str | None = None
+    may_approve: bool = False  # then who signed must not approve it, whoever imported it
 
 
 NOT_ASKED: Final = Voucher()
@@ -54,9 +58,10 @@ class Authority:
             key = self._keyring(state).verify(signed)
         except SignatureError as error:
             return Denied(UNVERIFIED, Refused(UNAUTHORISED, f"the command was not carried out: {error}."))
-        if signed.envelope.id != command.command_id or "expiry" not in signed.envelope.extensions:
+        if signed.envelope.id != command.command_id or not _expires_soon(signed):
             message = (
-                "the command was not carried out: its ce_id must be its command_id, and its signature needs an expiry."
+                "the command was not carried out: its ce_id must be its command_id, and its signature must expire within "
+                f"{LONGEST_LIFETIME.total_seconds() / 3600:g} h."
             )
             return Denied(key.principal, Refused(UNAUTHORISED, message))
         if key.principal != command.actor:
@@ -78,13 +83,18 @@ class Authority:
         try:
             key = vouched(self._keyring(state), candidate, signed)
         except SignatureError as error:
-            return Voucher(signed.envelope.extensions.get("keyid"), signed.appended, error.code, f"{error}.")
-        return Voucher(key.key_id, signed.appended)
+            return Voucher(None, signed.appended, error.code, f"{error}.")
+        return Voucher(key.key_id, signed.appended, principal=key.principal, may_approve=key.may(Role.APPROVER))
 
     def _keyring(self, state: State) -> Keyring:
         if self._known is None or self._known[0] is not state.definitions:
             self._known = (state.definitions, Keyring((*self._roots, *state.keys())))
         return self._known[1]
+
+
+def _expires_soon(signed: Signed) -> bool:
+    expiry = signed.envelope.extensions.get("expiry")
+    return expiry is not None and parse_time(expiry) <= signed.appended + LONGEST_LIFETIME
 
 
 def role_for(action: Action) -> Role:

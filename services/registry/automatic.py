@@ -12,7 +12,7 @@ from schemas.events.registry import (
     VersionApproved,
     VersionRejected,
 )
-from services.registry import gates, rollout
+from services.registry import gates, revocation, rollout
 from services.registry.promotion import Looks, Pair, judge
 from services.registry.state import FAILED_GATES, Check, ModelState, Serving, State, Version
 from services.registry.verdicts import Entry
@@ -25,8 +25,11 @@ Entries = tuple[Entry, ...]
 def next_steps(state: State, name: str) -> Entries:
     """The next automatic step of a model, () when it is at rest. Apply it and ask again."""
     model, definition = state.models.get(name), state.definition_of(name)
-    if model is None or definition is None:
+    if model is None:
         return ()
+    revoked = revocation.consequences(model, state.keys())
+    if revoked or definition is None:
+        return revoked
     for number in sorted(model.versions):
         steps = _version_steps(definition, model, model.versions[number])
         if steps:

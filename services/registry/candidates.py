@@ -33,16 +33,16 @@ class ProbeResult:
     latency_ms: float | None = None
 
 
-def consider(state: State, candidate: Candidate, voucher: Voucher = NOT_ASKED) -> tuple[Entry, ...]:
-    """The facts that follow from a candidate; () for one that was dealt with before.
+def consider(state: State, candidate: Candidate, voucher: Voucher = NOT_ASKED, offer: str = "") -> tuple[Entry, ...]:
+    """The facts that follow from a candidate, whose body has the digest ``offer``; () for one that was dealt with before.
 
-    One that nobody vouches for becomes a version in quarantine; it takes neither the id nor the bytes from one that is signed.
+    One that nobody vouches for becomes a version in quarantine, once for its bytes. It takes neither the id nor the bytes from
+    one that is signed, and changes nothing about bytes that are a version already.
     """
     model = state.model(candidate.model)
-    offered = [version for version in model.versions.values() if version.candidate_id == candidate.candidate_id]
-    same_id = [version for version in offered if version.probe_code not in UNTRUSTED]
-    if voucher.code is not None and any((v.digest, v.probe_code) == (candidate.digest, voucher.code) for v in offered):
-        return ()
+    same_id = [v for v in model.versions.values() if v.candidate_id == candidate.candidate_id and not _worthless(v)]
+    if voucher.code is not None and any(v.digest == candidate.digest for v in model.versions.values()):
+        return _refused(model, candidate, voucher.code, voucher.message)
     if any(version.digest != candidate.digest for version in same_id):
         message = f"candidate {candidate.candidate_id} was offered before with other bytes; a new model needs a new candidate id."
         return _refused(model, candidate, "candidate_conflict", message)
@@ -65,9 +65,10 @@ def consider(state: State, candidate: Candidate, voucher: Voucher = NOT_ASKED) -
         group_metrics={group: _finite(values) for group, values in candidate.group_metrics.items()},
         feature_set=candidate.feature_set,
         size=candidate.size,
-        proposed_by=candidate.lineage.imported_by,
+        proposed_by=candidate.lineage.imported_by or (voucher.principal if voucher.may_approve else None),
         key_id=voucher.key_id,
         offered_at=voucher.offered_at,
+        offer=offer,
     )
     if voucher.code is None:
         return (Entry(model.name, registered),)
@@ -100,15 +101,17 @@ def unprobed(state: State) -> tuple[tuple[str, Version], ...]:
     )
 
 
-def _may_return(version: Version) -> bool:
-    """Whether the same bytes may be offered again: its file never arrived, or nobody vouched for it."""
-    return version.probe_code == ARTIFACT_MISSING or version.probe_code in UNTRUSTED
+def _worthless(version: Version) -> bool:
+    """Whether nobody vouches for it (any more): the same may be offered again by somebody who does."""
+    return version.probe_code in UNTRUSTED or version.rejected == REVOKED
 
 
 def _with_bytes(model: ModelState, digest: str) -> Version | None:
     """The newest version with these bytes."""
     found = [
-        number for number, version in model.versions.items() if version.digest == digest and not _may_return(version)
+        number
+        for number, version in model.versions.items()
+        if version.digest == digest and version.probe_code != ARTIFACT_MISSING and not _worthless(version)
     ]
     return model.versions[max(found)] if found else None
 

@@ -22,7 +22,7 @@ def deployment(model: ModelState, at: datetime) -> Deployment | None:
     shadows: tuple[DeployedVersion, ...] = ()
     if challenger is not None and beside is not None:
         if challenger.route == "canary" and challenger.share is not None:
-            canary = Canary(version=beside.number, digest=beside.digest, share=challenger.share)
+            canary = Canary(version=beside.number, digest=beside.digest, share=challenger.share, offer=beside.offer)
         else:
             shadows = (_deployed(beside),)
     return Deployment(
@@ -46,4 +46,4 @@ def _served(deployment: Deployment) -> tuple[object, ...]:
 
 
 def _deployed(version: Version) -> DeployedVersion:
-    return DeployedVersion(version=version.number, digest=version.digest)
+    return DeployedVersion(version=version.number, digest=version.digest, offer=version.offer)

@@ -86,6 +86,7 @@ def _registered(model: ModelState, event: RegistryEvent) -> ModelState:
         proposed_by=fact.proposed_by,
         key_id=fact.key_id,
         offered_at=fact.offered_at,
+        offer=fact.offer,
     )
     return replace(model, versions=_with(model.versions, fact.version, version))
 

@@ -89,6 +89,8 @@ def _touched(state: State, events: list[RegistryEvent]) -> list[str]:
             continue
         if not isinstance(event.fact, DefinitionApplied):
             names[event.model] = None
+        elif event.fact.kind == "Key":
+            names |= dict.fromkeys(state.models)
         elif event.fact.kind == "Model" and event.fact.name in state.models:
             names[event.fact.name] = None
     return list(names)

@@ -22,7 +22,8 @@ from schemas.topics import (
 )
 from services.registry import automatic, candidates, publications
 from services.registry.answers import MESSAGE_LIMIT, Answers, reply
-from services.registry.authority import UNAUTHORISED, Authority
+from services.registry.attempts import Attempts
+from services.registry.authority import UNAUTHORISED, UNVERIFIED, Authority
 from services.registry.candidates import ProbeResult
 from services.registry.decisions import decide
 from services.registry.journal import REGISTRY, Author, record
@@ -73,6 +74,7 @@ class RegistryProcessor:
         self._names = names
         self._clock = clock
         self._authority = authority
+        self._attempts = Attempts()
 
     def process(self, records: Sequence[Record]) -> Sequence[Outgoing]:
         """What follows from ``records``, and from the probes that ended since."""
@@ -104,7 +106,7 @@ class RegistryProcessor:
         if topic.name not in (home.name, RETRY.name):  # a replayed dead letter is judged by its type alone
             raise publications.unknown_type(topic, kind)
         envelope, body = read(cls, item)
-        return handler(self, body, arrived(home, item, envelope))
+        return handler(self, body, arrived(self._names.name(home), item, envelope))
 
     def _refused(self, item: Record, error: RefusedRecordError) -> list[Outgoing]:
         topic = self._names.logical(item.topic)
@@ -119,7 +121,8 @@ class RegistryProcessor:
         trace = signed.envelope.traceparent
         denied = self._authority.denial(self.state, command, signed)
         if denied is not None:  # not remembered: whoever may give this command may still do so, under the same id
-            entries = self._audited(command, denied.refusal, denied.actor, trace)
+            recorded = denied.actor != UNVERIFIED or self._attempts.take(self._clock.now())
+            entries = self._audited(command, denied.refusal, denied.actor, trace) if recorded else []
             return [*entries, publications.reply(reply(command, denied.refusal, self.state), self._clock.now(), trace)]
         earlier = self._answers.earlier(self.state, command)
         if earlier is not None:
@@ -140,12 +143,14 @@ class RegistryProcessor:
 
     def _audited(self, command: RegistryCommand, refused: Refused, actor: str, trace: str | None) -> list[Outgoing]:
         """Who tried what without being allowed to belongs into the log that nobody can edit."""
+        more = self._attempts.passed_over()
+        also = f" {more} further attempts without a signature were not recorded." if more else ""
         fact = CommandRefused(
             action=command.action.action,
             claimed_actor=command.actor,
             model=None if command.model is None else shortened(command.model),
             code=refused.code,
-            message=shortened(refused.message, MESSAGE_LIMIT),
+            message=shortened(refused.message, MESSAGE_LIMIT) + also,
         )
         known = command.model is not None and command.model in self.state.models
         subject = command.model if known and command.model is not None else REGISTRY
@@ -155,11 +160,13 @@ class RegistryProcessor:
     def _candidate(self, candidate: Candidate, signed: Signed) -> list[Outgoing]:
         before = self.state.model(candidate.model).versions.keys()
         voucher = self._authority.voucher(self.state, candidate, signed)
-        entries = candidates.consider(self.state, candidate, voucher)
+        if voucher.code is not None and not self._attempts.take(self._clock.now()):
+            return []  # it stays on its topic, and may be offered again, signed
+        entries = candidates.consider(self.state, candidate, voucher, signed.body_digest)
         run = candidate.lineage.run_id
-        author = Author(
-            candidate.lineage.imported_by or "training", self._clock.now(), f"run {run}" if run else "offered"
-        )
+        signer = candidate.lineage.imported_by or voucher.principal or "training"
+        actor = signer if voucher.code is None else UNVERIFIED
+        author = Author(actor, self._clock.now(), f"run {run}" if run else "offered")
         outgoing = self._record(entries, author, signed.envelope.traceparent)
         feature_set = self.state.feature_set(candidate.feature_set)
         versions = self.state.model(candidate.model).versions

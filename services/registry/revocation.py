@@ -8,22 +8,17 @@ from schemas.envelope import format_time
 from schemas.events.registry import VersionRejected
 from schemas.signatures import REVOKED
 from services.registry import rollout
-from services.registry.state import ModelState, State, Version
+from services.registry.state import Check, ModelState, State, Version
 from services.registry.verdicts import Entry
 
 
-def consequences(state: State, keys: Sequence[KeySpec]) -> tuple[Entry, ...]:
-    """Affected versions are rejected; a champion among them gives way to the last one that is not affected.
+def consequences(model: ModelState, keys: Sequence[KeySpec]) -> tuple[Entry, ...]:
+    """What ``keys`` in force mean for ``model``; () where nothing is left to do.
 
-    Where there is none it stays champion: a model without one would leave its events unanswered. Inference does not load it again,
-    and people promote another.
+    Affected versions are rejected; a champion among them gives way to the last one that is not affected. Where there is none it
+    stays champion until it has a successor: a model without one would leave its events unanswered.
     """
-    revoked = [key for key in keys if key.revoked is not None]
-    return tuple(entry for model in state.models.values() for entry in _of(model, revoked))
-
-
-def _of(model: ModelState, revoked: Sequence[KeySpec]) -> list[Entry]:
-    lost = {number: key for number, version in model.versions.items() for key in revoked if affected(version, key)}
+    lost = _affected(model, keys)
     champion, challenger, entries = model.champion, model.challenger, list[Entry]()
     if challenger is not None and challenger.version in lost:
         entries += rollout.stop_challenger(model, f"its key {lost[challenger.version].key_id} was revoked")
@@ -34,22 +29,37 @@ def _of(model: ModelState, revoked: Sequence[KeySpec]) -> list[Entry]:
             del lost[champion.number]
         else:
             entries += rollout.roll_back(model, champion, target)
-    return [
-        *entries,
-        *(Entry(model.name, _rejected(number, key)) for number, key in sorted(lost.items(), key=lambda each: each[0])),
+    return (*entries, *(Entry(model.name, _rejected(number, lost[number])) for number in sorted(lost)))
+
+
+def stranded(state: State, keys: Sequence[KeySpec]) -> str:
+    """What people must know of champions that ``keys`` revoke and that nothing can replace; "" where there are none."""
+    found = [
+        f"version {model.champion.number} of {model.name}"
+        for model in state.models.values()
+        if model.champion is not None
+        and model.champion.number in (lost := _affected(model, keys))
+        and _sound_champion(model, lost) is None
     ]
+    if not found:
+        return ""
+    return f" Still champion, because there was no other: {', '.join(found)}. Promote another; inference does not load it again."
 
 
-def affected(version: Version, key: KeySpec) -> bool:
-    """Whether ``version`` rests on a signature that no longer counts."""
-    if (
-        version.rejected is not None
-        or key.revoked is None
-        or version.key_id != key.key_id
-        or version.offered_at is None
-    ):
-        return False
-    return version.offered_at >= key.revoked.since
+def _affected(model: ModelState, keys: Sequence[KeySpec]) -> dict[int, KeySpec]:
+    """Versions that rest on a signature that no longer counts, with its key."""
+    revoked = {key.key_id: key for key in keys if key.revoked is not None}
+    return {
+        number: key
+        for number, version in model.versions.items()
+        if (key := revoked.get(version.key_id or "")) is not None and _signed_too_late(version, key)
+    }
+
+
+def _signed_too_late(version: Version, key: KeySpec) -> bool:
+    if version.rejected is not None or version.probe is Check.FAILED:
+        return False  # it is not served anyway
+    return key.revoked is not None and version.offered_at is not None and version.offered_at >= key.revoked.since
 
 
 def _sound_champion(model: ModelState, lost: Container[int]) -> Version | None:

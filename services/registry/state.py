@@ -46,6 +46,7 @@ class Version:
     proposed_by: str | None = None
     key_id: str | None = None
     offered_at: datetime | None = None
+    offer: str = ""
     probe: Check = Check.PENDING
     probe_code: str | None = None
     probe_message: str = ""

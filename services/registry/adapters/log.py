@@ -1,6 +1,7 @@
 """Everything the registry has to know again when it becomes the active instance, read from the topics to their ends."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from typing import TypeVar
 
 from schemas.events.contract import Contract
@@ -10,6 +11,7 @@ from schemas.events.training import Candidate
 from schemas.reasons import RefusedRecordError
 from schemas.topics import METRICS_WINDOWS, MODELS_CANDIDATES, REGISTRY_EVENTS, REGISTRY_REPLIES, Topic
 from services.registry.answers import Answers
+from services.registry.authority import UNAUTHORISED
 from services.registry.candidates import unprobed
 from services.registry.evolution import BrokenLogError, fold
 from services.registry.probing import ProbeRequest
@@ -42,7 +44,10 @@ async def answered(settings: PlatformSettings) -> Answers:
     answers = Answers()
     async for records in scan(settings, REGISTRY_REPLIES):
         for reply in _readable(RegistryReply, records, REGISTRY_REPLIES):
-            answers.remember(reply)
+            if (
+                reply.code != UNAUTHORISED
+            ):  # whoever may give the command may still do so; the others get the same answer again
+                answers.remember(reply)
     return answers
 
 
@@ -69,12 +74,21 @@ async def probe_requests(settings: PlatformSettings, state: State) -> list[Probe
     requests: dict[tuple[str, str, str], ProbeRequest] = {}
     if waiting:
         async for records in scan(settings, MODELS_CANDIDATES):
-            for candidate in _readable(Candidate, records, MODELS_CANDIDATES):
+            for candidate, body in _candidates(records):
                 key = (candidate.model, candidate.candidate_id, candidate.digest)
                 feature_set = state.feature_set(candidate.feature_set)
-                if key in waiting and feature_set is not None:
+                if key not in waiting or feature_set is None:
+                    continue
+                if waiting[key].offer in ("", sha256(body).hexdigest()):
                     requests[key] = ProbeRequest(candidate.model, waiting[key].number, candidate, feature_set)
     return list(requests.values())
+
+
+def _candidates(records: Sequence[Record]) -> Iterator[tuple[Candidate, bytes]]:
+    """With their bodies: of several under one id, the one that was registered is probed."""
+    for record in records:
+        for candidate in _readable(Candidate, [record], MODELS_CANDIDATES):
+            yield candidate, record.value or b""
 
 
 def _event(record: Record, state: State) -> RegistryEvent:

@@ -12,6 +12,7 @@ from schemas.signatures import Signed
 from schemas.topics import MODELS_CANDIDATES
 from services.inference.credentials import OFFERS_KEPT, Credentials, Offer
 from services.inference.errors import Refusal, VersionRefusedError
+from services.inference.roster import Roster, Wanted
 from shared.records import message
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -35,7 +36,13 @@ def offer(by: Person | None, name: str = "c", *, at: datetime = NOW, lineage: Li
     )
     record = message(MODELS_CANDIDATES, candidate, key="shade", source="test", id=name)
     record = record if by is None else by.signs(record)
-    return Offer(candidate, Signed(MODELS_CANDIDATES, record.key, record.value, decode_headers(record.headers), at))
+    return Offer(
+        candidate, Signed(f"t.{MODELS_CANDIDATES.name}", record.key, record.value, decode_headers(record.headers), at)
+    )
+
+
+def wanted(offered: str) -> Wanted:
+    return Wanted("shade", "points@1", 1, "0" * 64, "champion", 1, offered)
 
 
 def refusal(credentials: Credentials, *offers: Offer) -> Refusal:
@@ -69,6 +76,27 @@ def test_a_revocation_counts_from_its_moment_on() -> None:
     credentials.trust("training", revoked)
     assert refusal(credentials, offer(TRAINING)) is Refusal.REVOKED_KEY
     assert credentials.candidate((offer(TRAINING, at=NOW - timedelta(seconds=1)),)).candidate_id == "c"
+
+
+def test_a_later_offer_by_another_key_that_counts_changes_nothing_about_what_was_approved() -> None:
+    roster = Roster(Credentials((TRAINING.spec,)))
+    good, other = offer(TRAINING, "good"), offer(TRAINING, "other")
+    for each in (good, other):
+        roster.offer(each.candidate, each.signed)
+    found = roster.candidate(wanted(good.signed.body_digest))
+    assert found is not None
+    assert found.candidate_id == "good"
+    assert roster.candidate(wanted("f" * 64)) is None  # has not arrived
+
+
+def test_what_a_deployment_means_is_not_driven_out_before_its_key_is_known() -> None:
+    good = offer(TRAINING, "good")
+    kept: tuple[Offer, ...] = ()
+    credentials = Credentials((ANN.spec,))
+    for made in (good, *(offer(None, f"forged-{number}") for number in range(3 * OFFERS_KEPT))):
+        kept = credentials.kept((*kept, made), {good.signed.body_digest})
+    credentials.trust("training", TRAINING.spec)
+    assert credentials.candidate(kept).candidate_id == "good"
 
 
 def test_any_number_of_forgeries_neither_fills_the_memory_nor_drives_the_signed_offer_out() -> None:

@@ -200,7 +200,7 @@ def test_a_real_model_is_measured_answers_as_before_and_leaves_one_session() -> 
     assert np.allclose(found[:, 1], 0.25)
     roster = Roster()
     roster.define(parcels())
-    roster.offer(made, Signed(MODELS_CANDIDATES, None, None, Envelope("c", "test", made.ce_type), made.created_at))
+    roster.offer(made, Signed(MODELS_CANDIDATES.name, None, None, Envelope("c", "test", made.ce_type), made.created_at))
     roster.deploy(models.deployment((1, made.digest)))
     roster.loaded(wanted, loaded)
     assert [outcome.message for outcome in roster.outcomes()] == [loaded.about]

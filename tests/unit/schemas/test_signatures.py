@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from schemas.definitions import KeySpec, Revocation, Role
 from schemas.envelope import Envelope
 from schemas.signatures import Keyring, SignatureError, Signed, covered, public_key, signature
-from schemas.topics import MODELS_CANDIDATES, REGISTRY_COMMANDS
 
+COMMANDS = "staging.registry.commands"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PRIVATE = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 ADA = KeySpec(principal="ada", public_key=public_key(PRIVATE), roles=(Role.OPERATOR,))
@@ -22,9 +22,9 @@ ENVELOPE = Envelope(id="c-1", source="test", type="headrace.registry-command.v1"
 
 
 def signed(expires: datetime | None = None) -> Signed:
-    extensions = signature(PRIVATE, REGISTRY_COMMANDS, b"shade", b"{}", ENVELOPE, expires)
+    extensions = signature(PRIVATE, COMMANDS, b"shade", b"{}", ENVELOPE, expires)
     envelope = Envelope(ENVELOPE.id, ENVELOPE.source, ENVELOPE.type, extensions=extensions)
-    return Signed(REGISTRY_COMMANDS, b"shade", b"{}", envelope, NOW)
+    return Signed(COMMANDS, b"shade", b"{}", envelope, NOW)
 
 
 def code(signed: Signed, *keys: KeySpec) -> str | None:
@@ -48,7 +48,7 @@ def test_a_signature_of_a_key_in_force_says_whose_it_is() -> None:
 @pytest.mark.parametrize(
     "altered",
     [
-        replace(signed(), topic=MODELS_CANDIDATES),
+        replace(signed(), topic="prod.registry.commands"),
         replace(signed(), key=b"other"),
         replace(signed(), value=b"{ }"),
         replace(signed(), key=None),

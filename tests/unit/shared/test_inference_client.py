@@ -81,7 +81,7 @@ async def test_a_publisher_that_hangs_does_not_outlive_the_deadline() -> None:
         return outgoing
 
     client = InferenceClient(PlatformSettings(), publish=hang)
-    with pytest.raises(UnansweredError):
+    with pytest.raises(OutcomeUnknownError, match="did not acknowledge"):
         await client.ask("late", b"{}", key="k", seconds=0.01)
 
 
