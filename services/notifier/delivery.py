@@ -97,6 +97,7 @@ class Delivery:
         self._publish = write
         self._clock = clock
         self._patience = patience
+        self._most: dict[str, int] = {}  # that a channel has taken together, where it refused more
 
     @property
     def longest(self) -> float:
@@ -136,12 +137,13 @@ class Delivery:
         overdue = None if late is None else Overdue(notice, late.age)
         if late is not None and overdue is not None and channel.for_people:
             behind = await late.behind()
-            owed = self._all_owed(channel, notice, [each.notice for each in behind], MOST_TOGETHER)
+            most = self._most.get(channel.name, MOST_TOGETHER)
+            owed = self._all_owed(channel, notice, [each.notice for each in behind], most)
             everything = [overdue, *(behind[place] for place in owed)]
             if len(everything) >= TOGETHER:
                 return await self._tell(channel, [each.notice for each in everything], together(everything))
         elif storm:
-            most = MOST_TOGETHER if channel.for_people else MOST_FOR_A_PROGRAM
+            most = self._most.get(channel.name, MOST_TOGETHER if channel.for_people else MOST_FOR_A_PROGRAM)
             notices = [notice, *(storm[place] for place in self._all_owed(channel, notice, storm, most))]
             if len(notices) > 1:
                 return await self._tell(channel, notices, of_storm(notices))
@@ -170,7 +172,8 @@ class Delivery:
         return found
 
     async def _tell(self, channel: Channel, notices: Sequence[Notice], shown: Notice) -> str | None:
-        """Send ``shown``, which tells of all ``notices``, with an entry for each. If it fails, the first of them has failed.
+        """Send ``shown``, which tells of all ``notices``, with an entry for each. If it fails, the first of them has failed; but what
+        is refused for good and tells of many is sent again for the first alone, before anything is given up.
 
         Where ``shown`` tells of many, those that are pending already are not written so again: were it refused, each would have
         its own turn, with all the others behind it.
@@ -183,6 +186,9 @@ class Delivery:
         try:
             reference = await self._insist(channel, shown, opened.reference if opened else None)
         except (PermanentError, TransientError) as error:
+            if not alone and isinstance(error, PermanentError):  # perhaps for its size: the next one is half as large
+                self._most[channel.name] = max(1, len(notices) // 2)
+                return await self._tell(channel, notices[:1], notices[0])
             await self._write([self._settled(entries[0], "failed", error=str(error))])
             return f"{channel.name}: {error}"
         if not alone:

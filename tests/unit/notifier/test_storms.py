@@ -1,6 +1,7 @@
 """A storm of alerts is one message a channel, and nobody who stands in none waits for it."""
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from services.notifier.blocks import blocks, fallback
 from services.notifier.delivery import MOST_FOR_A_PROGRAM, WRITTEN_AT_ONCE
 from services.notifier.gathering import LONGEST_SETTLE, QUIET
 from services.notifier.ledger import Ledger
+from services.notifier.notices import Notice
 from services.notifier.storms import KIND, WORST_SHOWN, of_storm
 from shared.errors import PermanentError
 
@@ -222,16 +224,32 @@ async def test_a_crash_anywhere_repeats_at_most_one_message_and_loses_none(cut: 
     assert sorted(delivered) == sorted(f"ep{number}" for number in range(300))
 
 
-async def test_a_storm_that_is_refused_fails_one_alert_at_a_time_and_does_not_fill_the_ledger() -> None:
-    wall = Wall(errors=[PermanentError("no such hook") for _ in range(3)])
+async def test_a_channel_that_refuses_everything_fails_one_alert_at_a_time_and_does_not_fill_the_ledger() -> None:
+    wall = Wall(errors=[PermanentError("no such hook") for _ in range(4)])
     play = Play(storm(300), wall)
-    for offset in range(3):
+    for offset in range(2):
         with pytest.raises(PermanentError):
             await play.run(first=offset, last=offset + 1)
-    await play.run(first=3)
-    assert [notice.title for notice in wall.notices] == ["[STORM] 297 alerts at once"]
+    await play.run(first=2)
     statuses = [entry.status for entry in play.scene.topic]
-    assert (statuses.count("pending"), statuses.count("failed"), statuses.count("delivered")) == (300, 3, 297)
+    assert (statuses.count("failed"), statuses.count("delivered")) == (2, 298)
+    assert statuses.count("pending") <= 300 + 2  # once each, and once more for those that were tried alone
+
+
+async def test_a_storm_that_is_too_large_for_a_channel_is_told_in_smaller_parts_and_nobody_is_lost() -> None:
+    class Narrow(Wall):
+        async def send(self, notice: Notice, opened: str | None) -> str | None:
+            found = re.search(r"(\d+) alerts at once", notice.title)
+            if found is not None and int(found[1]) > 50:
+                raise PermanentError("413: too long")
+            return await super().send(notice, opened)
+
+    wall = Narrow()
+    play = Play(storm(300), wall)
+    await play.run()
+    statuses = [entry.status for entry in play.scene.topic]
+    assert (statuses.count("failed"), statuses.count("delivered")) == (0, 300)
+    assert len(wall.notices) < 20
 
 
 async def test_the_storms_message_keeps_slacks_limits_and_mentions_nobody() -> None:
