@@ -218,7 +218,7 @@ async def test_a_storm_of_ten_thousand_alerts_is_one_message_and_what_comes_afte
                 )
                 assert process.stop() == 0
     first, *ends, last = [got.json["text"] for got in slack.received]
-    assert first.startswith("[STORM] 10,000 alerts at once: 1 page, 9,999 inform. States: 10,000 firing.")
+    assert first.startswith("[STORM] 10,000 alerts at once: 1 page, 9999 inform. States: 10,000 firing.")
     assert "headrace alerts list" in first
     # what is published while it is told may come in two: the beginning that was there, and the rest a window later
     assert 1 <= len(ends) <= 3
