@@ -54,8 +54,8 @@ class Observation:
 
     @property
     def broken(self) -> bool:
-        """Whether the gross lane speaks."""
-        return self.subject.endswith(f":{BROKEN}")
+        """Whether the gross lane speaks; a KPI may have any name, this one too."""
+        return self.kind in BROKEN_WORDS and self.subject.endswith(f":{BROKEN}")
 
     @property
     def causes(self) -> tuple[str, ...]:
@@ -63,7 +63,8 @@ class Observation:
         kinds: tuple[AlertKind, ...] = (
             ("drift", "prediction_drift") if self.kind == "prediction_drift" else (self.kind,)
         )
-        found = tuple(alert_fingerprint(self.model, kind, f"{self.route}:{BROKEN}") for kind in kinds)
+        subject = f"{self.route}:{BROKEN}"
+        found = tuple(alert_fingerprint(self.model, kind, subject) for kind in kinds if kind in BROKEN_WORDS)
         return tuple(each for each in found if each != self.fingerprint)
 
     @property
