@@ -173,8 +173,14 @@ def _latest(courses: Mapping[str, Course]) -> int:
 def _rivals(page: Page, book: Book) -> Iterator[tuple[Page, Page]]:
     """Champion's and challenger's pages of the same window, one of which is ``page`` and the other is published."""
     here = page.window
-    for window, other in sorted(book.pages.items()):
-        if (window.model, window.lane, window.start) != (here.model, "quality", here.start) or not other.published:
+    place = (here.model, "quality", here.start)
+    same = [
+        (window, other) for window, other in book.pages.items() if (window.model, window.lane, window.start) == place
+    ]
+    for window, other in sorted(same, key=lambda each: each[0]):
+        if (
+            not other.published or window.version == here.version
+        ):  # a canary promoted in this window has pages of both routes
             continue
         if here.route != "champion" and window.route == "champion":
             yield other, page

@@ -177,8 +177,22 @@ def _rmse(
     total = np.array([tally.real(f"{FAIRNESS}:{feature}:squared:{place}") for place in places])
     squares = np.array([tally.real(f"{FAIRNESS}:{feature}:squared²:{place}") for place in places])
     means = total / of
+    # Fourth powers of errors pass what fixed point holds, or vanish in it: then their scatter is not known.
+    known = squares / of > means**2
+    names, means, squares, of = (
+        [n for n, k in zip(names, known, strict=True) if k],
+        means[known],
+        squares[known],
+        of[known],
+    )
     margin = confidence * OVERDISPERSION * np.sqrt(np.maximum(squares / of - means**2, 0.0) / of)
     return Spread(names, np.sqrt(means), np.sqrt(np.maximum(means - margin, 0.0)), np.sqrt(means + margin))
+
+
+def _effect(metric: str, value: float, bound: float) -> float:
+    """How far beyond the bound: of shares as they are, of errors, which have the target's unit, as a part of the bound."""
+    beyond = value - bound
+    return round(beyond / bound if metric == RMSE and bound > 0 else beyond, 6)
 
 
 def _row(metric: str, feature: str, found: Gap | None, bound: float | None) -> ChannelResult:
@@ -191,7 +205,7 @@ def _row(metric: str, feature: str, found: Gap | None, bound: float | None) -> C
         statistic=found.pair,
         value=round(found.value, 6),
         threshold=bound,
-        effect=None if bound is None else round(found.value - bound, 6),
+        effect=None if bound is None else _effect(metric, found.value, bound),
         alarming=bound is not None and found.low > bound,
         low=round(found.low, 6),
         high=round(found.high, 6),

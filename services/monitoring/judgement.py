@@ -80,14 +80,22 @@ def accepted(rows: Sequence[ChannelResult]) -> dict[str, float]:
     if "drift" in broken:
         broken.add("prediction_drift")
     return {
-        row.channel: row.value
+        row.channel: _within(row)
         for row in rows
         if row.value is not None
         and row.method is None
-        and row.channel not in limits
+        and (row.channel not in limits or row.channel.startswith(REJECTED))
         and (group := group_of(row.channel)) is not None
         and group not in broken | BOUNDED
     }
+
+
+def _within(row: ChannelResult) -> float:
+    """A value, at most its limit where that was passed: a rule that rejects more and more must not be remembered as one that rejects
+    nothing, or it would be news for ever.
+    """
+    assert row.value is not None  # noqa: S101 - only those are asked for
+    return min(row.value, row.threshold) if row.alarming and row.threshold is not None else row.value
 
 
 # ---- the calibrated lane

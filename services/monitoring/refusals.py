@@ -43,7 +43,7 @@ def refusal_of(record: Record, live: Callable[[str], bool]) -> Refusal | None:
     try:
         event = inputs.REJECTED.decode(body)
         feature_set, occurred = event.feature_set, micros(event.occurred_at)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # whatever validation has refused may stand here
         found = _FEATURE_SET.search(body)
         feature_set = found[1].decode(errors="replace") if found else ""
     if occurred is None or not _plausible(occurred, appended):

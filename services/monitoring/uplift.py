@@ -63,6 +63,9 @@ def uplifts(watched: Watched, measured: Sequence[ChannelResult], change: Change,
                 yield row
 
 
+ROUNDING: Final = 1e-9  # of a figure: what sums of equal numbers differ by is no difference
+
+
 def uplift(kpi: Kpi, before: Values, after: Values, alpha: float) -> ChannelResult | None:
     """``kpi`` of the windows ``after`` a deployment less that of those ``before``, all that are remembered of either.
 
@@ -77,7 +80,8 @@ def uplift(kpi: Kpi, before: Values, after: Values, alpha: float) -> ChannelResu
     persistence = _persistence(old)
     old = old[-COMPARED:]
     difference = float(new.mean() - old.mean())
-    margin = _margin(old, new, persistence, alpha)
+    rounding = ROUNDING * float(max(np.abs(old).max(), np.abs(new).max()))
+    margin = max(_margin(old, new, persistence, alpha), rounding)
     worse = (kpi.max is not None) - (kpi.min is not None)
     return ChannelResult(
         channel=f"{UPLIFT}:{kpi.name}",

@@ -128,7 +128,7 @@ def _rejected(model: ModelState, event: RegistryEvent) -> ModelState:
 
 def _challenged(model: ModelState, event: RegistryEvent) -> ModelState:
     fact = _fact(facts.ChallengerStarted, event)
-    started = replace(model, challenger=Challenger(fact.version, fact.route, fact.share))
+    started = replace(model, challenger=Challenger(fact.version, fact.route, fact.share, event.at))
     return _change(started, fact.version, serving=Serving.UNKNOWN, role_revision=event.revision)
 
 

@@ -181,15 +181,17 @@ class RegistryProcessor:
 
     def _window(self, window: ClosedWindow, signed: Signed) -> list[Outgoing]:
         model = self.state.models.get(window.model)
-        if model is None or window.version not in model.versions or not self._windows.observe(window):
+        if model is None or window.version not in model.versions or not self._windows.observe(window, signed.appended):
             return []
         if model.champion is None or model.challenger is None:
             self._windows.keep(model.name, model.line[-1:])
             return []
         pair = (model.champion.number, model.challenger.version)
         self._windows.keep(model.name, pair)
-        looks = self._windows.looks(model.name, *pair, model.challenger.route)
-        entries = automatic.on_evidence(self.state, model.name, self._windows.pairs(model.name, *pair), looks)
+        rollout = model.challenger
+        looks = self._windows.looks(model.name, *pair, rollout.route, rollout.since)
+        pairs = self._windows.pairs(model.name, *pair, rollout.since)
+        entries = automatic.on_evidence(self.state, model.name, pairs, looks)
         author = Author(REGISTRY, self._clock.now(), "quality windows")
         return self._record(entries, author, signed.envelope.traceparent)
 

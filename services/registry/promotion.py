@@ -8,6 +8,7 @@ definition that lets one or two windows decide), means do, which has no such gua
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from statistics import fmean, stdev
 from types import MappingProxyType
 from typing import Final, Literal
@@ -114,42 +115,48 @@ class QualityWindows:
     """The latest revision of each quality window per model and version; bounded, rebuilt from metrics.windows."""
 
     def __init__(self) -> None:
-        self._values: dict[tuple[str, int], dict[tuple[str, str], tuple[int, dict[str, float]]]] = {}
-        self._looks: dict[Rivalry, dict[str, dict[int, Comparison]]] = {}  # by metric and number of windows
+        self._values: dict[tuple[str, int], dict[tuple[str, str], tuple[int, dict[str, float], datetime | None]]] = {}
+        self._looks: dict[
+            Rivalry, dict[str, dict[int, tuple[Comparison, datetime | None]]]
+        ] = {}  # by metric, number of windows
 
-    def observe(self, window: ClosedWindow) -> bool:
-        """Take a window in; False if it is not about quality, or an older revision.
+    def observe(self, window: ClosedWindow, appended: datetime | None = None) -> bool:
+        """Take a window in that Kafka has since ``appended``; False if it is not about quality, or an older revision.
 
         The same revision again is True: after a restart all windows are known before those that were not judged yet arrive.
         """
         if window.lane != "quality":
             return False
-        self._compare(window)
+        self._compare(window, appended)
         of_version = self._values.setdefault((window.model, window.version), {})
         bounds = (window.window.start.isoformat(), window.window.end.isoformat())
         known = of_version.get(bounds)
         if known is not None and known[0] > window.revision:
             return False
-        of_version[bounds] = (window.revision, _quality(window))
+        of_version[bounds] = (window.revision, _quality(window), appended)
         if len(of_version) > KEPT_WINDOWS:
             del of_version[min(of_version)]
         return True
 
-    def pairs(self, model: str, champion: int, challenger: int) -> list[Pair]:
-        """What both versions measured in the windows that both have, in time order."""
+    def pairs(self, model: str, champion: int, challenger: int, since: datetime | None = None) -> list[Pair]:
+        """What both versions measured in the windows that both have, in time order; of those that came after ``since``."""
         old, new = self._values.get((model, champion), {}), self._values.get((model, challenger), {})
-        return [(old[bounds][1], new[bounds][1]) for bounds in sorted(old.keys() & new.keys())]
+        shared = sorted(bounds for bounds in old.keys() & new.keys() if _after(since, new[bounds][2]))
+        return [(old[bounds][1], new[bounds][1]) for bounds in shared]
 
-    def looks(self, model: str, champion: int, challenger: int, route: str) -> Looks:
-        """What monitoring said of champion and challenger, by metric, in the order of windows."""
+    def looks(self, model: str, champion: int, challenger: int, route: str, since: datetime | None = None) -> Looks:
+        """What monitoring said of champion and challenger after ``since``, by metric, in the order of windows."""
         held = self._looks.get((model, champion, challenger, route), {})
-        return {metric: [seen[number] for number in sorted(seen)] for metric, seen in held.items()}
+        return {
+            metric: [seen[number][0] for number in sorted(seen) if _after(since, seen[number][1])]
+            for metric, seen in held.items()
+        }
 
-    def _compare(self, window: ClosedWindow) -> None:
+    def _compare(self, window: ClosedWindow, appended: datetime | None) -> None:
         for found in window.comparisons:
             held = self._looks.setdefault((window.model, found.champion, found.challenger, found.route), {})
             seen = held.setdefault(found.metric, {})
-            seen[found.windows] = found
+            seen[found.windows] = (found, appended)
             if len(seen) > KEPT_WINDOWS:
                 del seen[min(seen)]
 
@@ -159,6 +166,10 @@ class QualityWindows:
             del self._looks[rivalry]
         for key in [key for key in self._values if key[0] == model and key[1] not in versions]:
             del self._values[key]
+
+
+def _after(since: datetime | None, appended: datetime | None) -> bool:
+    return since is None or appended is None or appended >= since
 
 
 def _quality(window: ClosedWindow) -> dict[str, float]:

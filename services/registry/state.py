@@ -90,6 +90,7 @@ class Challenger:
     version: int
     route: Literal["shadow", "canary"]
     share: float | None = None
+    since: datetime | None = None  # when it was started: evidence that Kafka had before is of another rollout
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Everything the registry has to know again when it becomes the active instance, read from the topics to their ends."""
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TypeVar
 
@@ -62,9 +63,9 @@ async def quality_windows(settings: PlatformSettings, state: State) -> QualityWi
     }
     if wanted:
         async for records in scan(settings, METRICS_WINDOWS):
-            for window in _readable(ClosedWindow, records, METRICS_WINDOWS):
+            for window, record in _with_record(ClosedWindow, records, METRICS_WINDOWS):
                 if (window.model, window.version) in wanted:
-                    windows.observe(window)
+                    windows.observe(window, datetime.fromtimestamp(record.timestamp / 1000, UTC))
     return windows
 
 
@@ -74,21 +75,21 @@ async def probe_requests(settings: PlatformSettings, state: State) -> list[Probe
     requests: dict[tuple[str, str, str], ProbeRequest] = {}
     if waiting:
         async for records in scan(settings, MODELS_CANDIDATES):
-            for candidate, body in _candidates(records):
+            for candidate, record in _with_record(Candidate, records, MODELS_CANDIDATES):
                 key = (candidate.model, candidate.candidate_id, candidate.digest)
                 feature_set = state.feature_set(candidate.feature_set)
                 if key not in waiting or feature_set is None:
                     continue
-                if waiting[key].offer in ("", sha256(body).hexdigest()):
+                if waiting[key].offer in ("", sha256(record.value or b"").hexdigest()):
                     requests[key] = ProbeRequest(candidate.model, waiting[key].number, candidate, feature_set)
     return list(requests.values())
 
 
-def _candidates(records: Sequence[Record]) -> Iterator[tuple[Candidate, bytes]]:
-    """With their bodies: of several under one id, the one that was registered is probed."""
+def _with_record(cls: type[C], records: Sequence[Record], topic: Topic) -> Iterator[tuple[C, Record]]:
+    """Bodies with their records: of several candidates under one id, the one that was registered counts; of windows, their time."""
     for record in records:
-        for candidate in _readable(Candidate, [record], MODELS_CANDIDATES):
-            yield candidate, record.value or b""
+        for found in _readable(cls, [record], topic):
+            yield found, record
 
 
 def _event(record: Record, state: State) -> RegistryEvent:

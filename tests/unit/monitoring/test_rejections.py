@@ -28,6 +28,7 @@ from schemas.events.monitoring import ChannelResult
 from schemas.events.validation import Rejection
 from schemas.reasons import Rule
 from schemas.topics import EVENTS_REJECTED, PREDICTIONS
+from services.monitoring.judgement import accepted
 from services.monitoring.refusals import OTHER, refusal_of
 from services.monitoring.service_levels import NEW_REASON, REASONS, REJECTED, REJECTED_SHARE, rejections
 from services.monitoring.tallies import Tally
@@ -255,3 +256,16 @@ def test_a_kill_anywhere_changes_no_count_of_reasons_and_no_verdict(tmp_path: Pa
         verdicts[1].process([item])
     assert [item.value for item in verdicts[0].published] == [item.value for item in verdicts[1].published]
     assert any(alert.kind == "errors" for alert in verdicts[0].alerts)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"feature_set": "trips@1", "features": {"a": ' + b"[" * 3000, b'{"feature_set": "\xff@1"}', b'{"a": "\xff"}'],
+)
+def test_a_body_that_no_decoder_takes_is_counted_all_the_same(body: bytes) -> None:
+    assert refused(rejection(START, "nesting", body=body), live=True) is not None
+
+
+def test_a_rule_that_goes_on_rejecting_is_a_habit_at_last_and_not_news_for_ever() -> None:
+    row = ChannelResult(channel=f"{REJECTED}range", statistic="share", value=0.25, threshold=0.2, alarming=True)
+    assert accepted([row]) == {f"{REJECTED}range": 0.2}

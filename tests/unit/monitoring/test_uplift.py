@@ -102,9 +102,14 @@ def test_a_deployment_that_changes_nothing_alarms_no_more_often_than_the_budget(
     assert alarms < 120
 
 
-def test_constant_figures_have_no_uplift() -> None:
-    row = compared(LOW, np.full(30, 2.0), np.full(6, 2.0))
-    assert (row.value, row.low, row.high, row.alarming) == (0.0, 0.0, 0.0, False)
+@pytest.mark.parametrize("figure", [2.0, 0.1, 0.3, 0.7, 0.95])
+@pytest.mark.parametrize("period", [1, 7])
+def test_constant_figures_have_no_uplift(figure: float, period: int) -> None:
+    for before in range(20, 40):
+        row = uplift(LOW, values(np.full(before, figure), period), values(np.full(6, figure), period), 0.001)
+        assert row is not None
+        assert not row.alarming
+        assert row.value == pytest.approx(0.0, abs=1e-9)
 
 
 # ---- which windows are compared

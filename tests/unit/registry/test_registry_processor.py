@@ -83,8 +83,11 @@ def over(state: State, windows: QualityWindows) -> RegistryProcessor:
     )
 
 
+LATER = int((samples.NOW + timedelta(days=1)).timestamp() * 1000)  # than every rollout here
+
+
 def stored(item: Outgoing) -> StoredRecord:
-    return StoredRecord("t." + item.topic.name, 0, 7, 0, item.key, item.value, item.headers)
+    return StoredRecord("t." + item.topic.name, 0, 7, LATER, item.key, item.value, item.headers)
 
 
 def incoming(topic: Topic, body: BaseModel, key: str = "shade") -> StoredRecord:
@@ -217,6 +220,19 @@ def test_a_restart_decides_by_the_look_that_decided_without_one() -> None:
     (promoted,) = facts[0]
     assert isinstance(promoted, ChampionPromoted)
     assert "over 5 windows" in promoted.evidence[0]
+
+
+def test_windows_of_an_earlier_rollout_are_no_evidence_whether_they_are_read_back_or_not() -> None:
+    play = started(rollout={"strategy": "shadow", "minWindows": 3})
+    play.train(b"one")
+    play.train(b"two")
+    earlier, days = QualityWindows(), [samples.NOW + timedelta(days=number) for number in range(20)]
+    for number, day in enumerate(days[:19], 1):
+        for each in (window(1, day, roc_auc=0.8), window(2, day, roc_auc=0.1, comparisons=(look(number, -0.9, -0.5),))):
+            earlier.observe(each, samples.NOW - timedelta(days=1))  # before the challenger was started
+    now = [window(1, days[19], roc_auc=0.8), window(2, days[19], roc_auc=0.8)]
+    for windows in (QualityWindows(), earlier):
+        assert over(play.state, windows).process([incoming(METRICS_WINDOWS, each) for each in now]) == []
 
 
 def test_tombstones_and_chunks_are_passed_over(processor: RegistryProcessor) -> None:
