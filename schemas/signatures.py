@@ -52,21 +52,18 @@ class Signed:
 
     def covered(self) -> bytes:
         """The bytes that are signed: each part behind its length, so that no two records share them."""
-        extensions = self.envelope.extensions
-        return covered(
-            self.topic.encode(),
-            self.key or b"",
-            self.envelope.id.encode(),
-            self.envelope.type.encode(),
-            extensions.get("keyid", "").encode(),
-            extensions.get("expiry", "").encode(),
-            self.value or b"",
-        )
+        return _text(self.topic, self.key, self.value or b"", self.envelope, self.envelope.extensions)
 
 
 def covered(*parts: bytes) -> bytes:
     """``parts`` as one text that tells where each begins, behind the domain tag."""
     return b"".join((DOMAIN, b"\0", *(struct.pack(">I", len(part)) + part for part in parts)))
+
+
+def _text(topic: str, key: bytes | None, value: bytes, envelope: Envelope, named: Mapping[str, str]) -> bytes:
+    """What signer and verifier both have to mean. ``named``: ``keyid`` and, where there is one, ``expiry``."""
+    about = (topic, envelope.id, envelope.type, named.get("keyid", ""), named.get("expiry", ""))
+    return covered(key or b"", *(part.encode() for part in about), value)
 
 
 def public_key(private: Ed25519PrivateKey) -> str:
@@ -85,15 +82,7 @@ def signature(
     """The extensions that sign a record on ``topic`` (its physical name). ``expires``: when it is no longer to be appended, None for never."""
     own = key_id(private.public_key().public_bytes_raw())
     named = {"keyid": own} | ({"expiry": format_time(expires)} if expires is not None else {})
-    text = covered(
-        topic.encode(),
-        key or b"",
-        envelope.id.encode(),
-        envelope.type.encode(),
-        own.encode(),
-        named.get("expiry", "").encode(),
-        value,
-    )
+    text = _text(topic, key, value, envelope, named)
     return {**named, "signature": base64.b64encode(private.sign(text)).decode()}
 
 

@@ -1,9 +1,8 @@
-"""Who signs what this process publishes, and whose signatures it takes: the settings ``signing`` and ``trust`` at work."""
+"""What this process signs, with the keys that the setting ``signing`` names, and how a record that arrived is verified."""
 
 import getpass
 import os
 import re
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -13,9 +12,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from schemas.definitions.key import KeySpec
 from schemas.envelope import Envelope, decode_headers
-from schemas.signatures import Keyring, Signed, public_key, signature
+from schemas.signatures import Signed, public_key, signature
 from shared.errors import ConfigurationError
 from shared.records import Outgoing, Record, topic_name
 from shared.settings import PlatformSettings
@@ -89,11 +87,6 @@ def signed(settings: PlatformSettings, principal: str, outgoing: Outgoing, expir
     )
     headers = [(f"ce_{name}", value.encode()) for name, value in sorted(extensions.items())]
     return msgspec.structs.replace(outgoing, headers=[*outgoing.headers, *headers])
-
-
-def keyring(settings: PlatformSettings, keys: Iterable[KeySpec] = ()) -> Keyring | None:
-    """The trust roots and ``keys``; None where no root is configured, so that signatures are not asked for."""
-    return Keyring((*settings.trust.roots, *keys)) if settings.trust.roots else None
 
 
 def arrived(topic: str, record: Record, envelope: Envelope) -> Signed:
