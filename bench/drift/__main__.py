@@ -1,6 +1,6 @@
 """``uv run python -m bench.drift [PART …] [--quick]``: measures, then writes tables and plots into docs/.
 
-Parts: comparison, delays, throughput, false_alarms, year; all without a name. The comparison makes an environment for every
+Parts: comparison, delays, throughput, false_alarms, year, injected; all without a name. The comparison makes an environment for every
 other tool with uv. All parts take about an hour of one core; ``--quick`` a few minutes, with wide intervals. Figures go to ``--json`` too.
 """
 
@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-PARTS: Final = ("comparison", "delays", "throughput", "false_alarms", "year")
+PARTS: Final = ("comparison", "delays", "throughput", "false_alarms", "year", "injected")
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
 
 def measured(part: str, *, quick: bool, workers: int) -> Any:
     """One part's figures."""
-    from bench.drift import comparison, delays, false_alarms, throughput, year
+    from bench.drift import comparison, delays, false_alarms, injected, throughput, year
 
     match part:
         case "comparison":
@@ -45,8 +45,10 @@ def measured(part: str, *, quick: bool, workers: int) -> Any:
         case "throughput":
             return throughput.measure(wide_rows=100_000 if quick else 3_000_000)
         case "false_alarms":
-            found = false_alarms.measure(10 if quick else 200, 15, workers)
+            found = false_alarms.measure(10 if quick else 200, 15 if quick else 60, workers)
             return [each.document() for each in found]
+        case "injected":
+            return injected.measure(3, 75) if quick else injected.measure(15, 306)
         case _:
             return year.run(60 if quick else 306)
 

@@ -38,6 +38,8 @@ def write(results: Mapping[str, Any]) -> None:
     if "year" in results:
         text = _between(text, "year", year(results["year"]))
         (images / "year.svg").write_text(plots.year(results["year"]["evidence"], results["year"]["episodes"]))
+    if "injected" in results:
+        text = _between(text, "injected", injected(results["injected"]))
     page.write_text(text)
 
 
@@ -136,6 +138,18 @@ def year(found: Mapping[str, Any]) -> str:
     pages = sum(each["severity"] == "page" for each in loud)
     table = _table(["window", "resolved", "severity", "kind", "what it said"], rows)
     return f"{pages} pages, {len(loud) - pages} warnings, {quiet} notes about features that changed.\n\n{table}"
+
+
+def injected(found: Sequence[Mapping[str, Any]]) -> str:
+    """A row a break."""
+    head = ["day", "broken", "told", "named first"]
+    rows = [
+        [each["day"], f"{each['feature']}: {each['kind']}", each["severity"] or "nothing", each["named"] or "–"]
+        for each in found
+    ]
+    told = sum(each["severity"] is not None for each in found)
+    right = sum(each["right"] for each in found)
+    return f"{told} of {len(found)} told on the day, {right} with the broken feature first.\n\n{_table(head, rows)}"
 
 
 def _shares(found: Mapping[str, Any]) -> dict[str, tuple[float, float]]:

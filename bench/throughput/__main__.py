@@ -1,7 +1,9 @@
-"""``python -m bench.throughput [--rounds 5] [--latency-rounds 1] [--rates 1000 5000] [--only NAME …] [--out DIRECTORY]``.
+"""``python -m bench.throughput [--rounds 5] [--latency-rounds 1] [--rates 1000 5000] [--only NAME …]
+[--curve 1 2 4 8 16] [--out DIRECTORY]``.
 
 Starts the embedded Kafka, lets every contestant in turn score the same events with the same model, in another order each round,
-and writes results.json, table.md and throughput.svg. A peer that cannot be started is named and left out.
+and writes results.json, table.md and throughput.svg. A peer that cannot be started is named and left out. ``--curve`` has headrace alone
+score on so many partitions each.
 """
 
 import argparse
@@ -15,6 +17,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from bench.throughput import report
 from bench.throughput.contest import Arena
 from bench.throughput.contestants import CONTESTANTS, Contestant
@@ -26,18 +30,30 @@ def compete(arena: Arena, contestants: Sequence[Contestant], options: argparse.N
     """All rounds of all contestants."""
     order = random.Random(options.seed)
     found: dict[str, Any] = {"machine": [], "throughput": [], "latency": {rate: [] for rate in options.rates}}
+    scoring = [each for each in contestants if not each.echo]
     for _ in range(options.rounds):
         found["machine"].append(machine())
-        found["throughput"].append(_round(arena, order, contestants, lambda each: asdict(arena.throughput(each))))
+        found["throughput"].append(_round(arena, order, scoring, lambda each: asdict(arena.throughput(each))))
         _keep(found, options.out)
-    rates = {each.name: _best(found["throughput"], each.name) for each in contestants}
+    rates = {each.name: _best(found["throughput"], each.name) for each in scoring}
     for _ in range(options.latency_rounds):
         for rate in options.rates:
-            able = [each for each in contestants if rates[each.name] > rate or not options.rounds]
+            able = [each for each in contestants if each.echo or rates[each.name] > rate or not options.rounds]
             found["latency"][rate].append(
                 _round(arena, order, able, lambda each, rate=rate: asdict(arena.latency(each, rate, options.seconds)))
             )
             _keep(found, options.out)
+    return found
+
+
+def curve(arenas: dict[int, Arena], ours: Contestant, options: argparse.Namespace) -> dict[int, list[dict[str, Any]]]:
+    """Rounds of headrace alone by number of partitions, in another order each round."""
+    order = random.Random(options.seed)
+    found: dict[int, list[dict[str, Any]]] = {partitions: [] for partitions in arenas}
+    for _ in range(options.rounds if arenas else 0):
+        for partitions in order.sample(list(arenas), len(arenas)):
+            found[partitions].append(asdict(arenas[partitions].throughput(ours)))
+            print(f"{partitions} partitions: {found[partitions][-1]}", file=sys.stderr, flush=True)
     return found
 
 
@@ -71,6 +87,7 @@ def main() -> None:
     parser.add_argument("--rates", type=int, nargs="*", default=[1000, 5000])
     parser.add_argument("--seconds", type=float, default=12.0)
     parser.add_argument("--partitions", type=int, default=4)
+    parser.add_argument("--curve", type=int, nargs="*", default=[], help="numbers of partitions for headrace alone")
     parser.add_argument("--features", type=int, default=12)
     parser.add_argument("--estimator", default="LogisticRegression")
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of events of a throughput round")
@@ -88,13 +105,20 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="headrace-bench-") as directory,
         running(Path(directory) / "platform", with_mongo=False, report=lambda _: None) as platform,
     ):
-        arena = Arena(
-            platform.bootstrap_servers, Path(directory), partitions=options.partitions, width=options.features,
-            estimator=options.estimator,
-        )  # fmt: skip
-        found = compete(arena, contestants, options)
+
+        def arena(partitions: int) -> Arena:
+            return Arena(
+                platform.bootstrap_servers, psutil.Process(platform.endpoints.kafka_pid), Path(directory),
+                partitions=partitions, width=options.features, estimator=options.estimator,
+            )  # fmt: skip
+
+        found = compete(arena(options.partitions), contestants, options)
+        found["curve"] = curve({number: arena(number) for number in options.curve}, CONTESTANTS[0], options)
+        _keep(found, options.out)
     names = [(each.name, each.promise) for each in contestants]
     table = report.table(names, found["throughput"], found["latency"], "headrace")
+    if options.curve:
+        table += "\n\n" + report.curve(found["curve"])
     (options.out / "table.md").write_text(table + "\n")
     title = (
         f"Events a second, saturated; {options.features} features, {options.estimator}, {options.partitions} partitions"

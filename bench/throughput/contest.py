@@ -30,12 +30,16 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """Answers a second; CPU time per answer in µs and the largest resident set in MB of the contestant's processes."""
+    """Answers a second; CPU time per answer in µs and the largest resident set in MB of the contestant's processes.
+
+    ``broker_us``: CPU time per answer of the broker meanwhile, in µs.
+    """
 
     rate: float
     cpu_us: float
     rss_mb: float
     answered: int
+    broker_us: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +55,11 @@ class Latency:
 class Arena:
     """A broker, a stream, a model. Contestants come one at a time, each to topics of its own."""
 
-    def __init__(self, bootstrap: str, directory: Path, *, partitions: int, width: int, estimator: str) -> None:
+    def __init__(
+        self, bootstrap: str, broker: psutil.Process, directory: Path, *, partitions: int, width: int, estimator: str
+    ) -> None:
         self._bootstrap = bootstrap
+        self._broker = broker
         self._directory = directory
         self._partitions = partitions
         self._stream = Stream(width, 20_000)
@@ -73,7 +80,7 @@ class Arena:
             if contestant.late:
                 before = self._first_answer(reader, sink, source, messages)
                 traffic.load(self._bootstrap, source, messages, self._partitions)
-            usage = _Usage(processes)
+            usage, broker = _Usage(processes), _Usage([self._broker])
             begin = int(contestant.events * contestant.skipped)
             until = time.monotonic() + PATIENCE
             while (
@@ -81,12 +88,15 @@ class Arena:
             ) < contestant.events and time.monotonic() < until:
                 if count >= begin:
                     usage.start(count)
+                    broker.start(count)
                 usage.sample()
                 time.sleep(0.05)
             usage.stop(count)
+            broker.stop(count)
             found = traffic.answers(reader, before + contestant.events, 20.0)
             reader.close()
-        return Throughput(found.rate(contestant.skipped), usage.cpu_us, usage.rss_mb, len(found.appended) - before)
+        answered = len(found.appended) - before
+        return Throughput(found.rate(contestant.skipped), usage.cpu_us, usage.rss_mb, answered, broker.cpu_us)
 
     def latency(self, contestant: Contestant, rate: int, seconds: float) -> Latency:
         """Open loop at ``rate`` events a second for ``seconds`` beyond a warm-up of two."""
@@ -95,9 +105,12 @@ class Arena:
         fresh = Stream(len(self._stream.feature_set.spec.features), count, entities=count)
         messages = traffic.v2_requests(fresh) if contestant.v2 else traffic.events(fresh)
         with self._running(contestant, prefix):
-            reader = traffic.reader(self._bootstrap, sink, self._partitions)
-            self._first_answer(reader, sink, source, self._messages[contestant.v2])
-            reader.close()
+            if contestant.echo:
+                sink = source
+            else:
+                reader = traffic.reader(self._bootstrap, sink, self._partitions)
+                self._first_answer(reader, sink, source, self._messages[contestant.v2])
+                reader.close()
             time.sleep(SETTLE_SECONDS)
             found = sorted(
                 traffic.open_loop(self._bootstrap, (source, sink), messages, rate, self._partitions, warm=warm)
@@ -110,9 +123,10 @@ class Arena:
             kafka=KafkaSettings(bootstrap_servers=self._bootstrap),
             topics=TopicSettings(prefix=prefix, partitions=self._partitions),
         )
-        topics = CATALOGUE if contestant.script is None else (EVENTS_VALIDATED, PREDICTIONS)
+        ours = contestant.script is None and not contestant.echo
+        topics = CATALOGUE if ours else (EVENTS_VALIDATED, PREDICTIONS)
         asyncio.run(apply_topics(settings, topics))
-        if contestant.script is None:
+        if ours:
             asyncio.run(deploy(settings, self._stream, self._artifact))
         return prefix, (prefix + EVENTS_VALIDATED.name, prefix + PREDICTIONS.name)
 
@@ -130,7 +144,9 @@ class Arena:
 
     @contextmanager
     def _running(self, contestant: Contestant, prefix: str) -> Iterator[list[psutil.Process]]:
-        directories = [self._directory / f"{prefix}{number}" for number in range(contestant.processes)]
+        directories = [
+            self._directory / f"{prefix}{number}" for number in range(0 if contestant.echo else contestant.processes)
+        ]
         started = [self._started(contestant, prefix, directory) for directory in directories]
         try:
             yield [psutil.Process(process.pid) for process in started]

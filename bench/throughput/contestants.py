@@ -30,12 +30,15 @@ class Contestant:
     v2: bool = False  # takes V2 requests instead of events
     processes: int = 1
     skipped: float = 0.1
+    echo: bool = False  # nobody: events are read back from where they were put, the floor of every latency
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def command(self) -> list[str]:
         """What starts it. A peer runs in an environment of its own, pinned in ``requirements``."""
         if self.script is None:
             return [sys.executable, "-m", "services.inference"]
+        if self.requirements == "own":  # the product's own code, in its own environment
+            return [sys.executable, str(HERE / "peers" / self.script)]
         pins = HERE / "requirements" / f"{self.requirements}.txt"
         isolated = [
             "uv",
@@ -86,8 +89,13 @@ CONTESTANTS: Sequence[Contestant] = (
     Contestant("headrace, at least once", "at least once", settings=AT_LEAST_ONCE),
     Contestant("confluent-kafka loop", "exactly once", "confluent_loop.py"),
     Contestant("confluent-kafka loop, tuned", "exactly once", "confluent_tuned.py"),
+    Contestant("headrace's work on librdkafka", "exactly once", "product_on_librdkafka.py", "own"),
+    Contestant(
+        "the same, answers without headers", "exactly once", "product_on_librdkafka.py", "own", settings={"BENCH_HEADERS": "0"}
+    ),
     Contestant("Quix Streams", "exactly once", "quix.py", "quix", events=60_000),
     Contestant("Bytewax", "at least once", "bytewax_flow.py", "bytewax"),
     Contestant("FastStream, one message at a time", "at most once", "faststream_naive.py", "faststream", events=5_000),
     Contestant("MLServer's Kafka server", "none", "mlserver_kafka.py", "mlserver", events=3_000, late=True, v2=True),
+    Contestant("echo through the broker", "none", events=0, echo=True),
 )  # fmt: skip

@@ -14,12 +14,21 @@ def table(
 ) -> str:
     """One line per contestant; ratios are medians of the ratios within each round."""
     rates = sorted(latencies)
-    head = ["", "promise", "events/s, median [lowest–highest]", f"{reference} ÷ it", "CPU µs/event", "memory MB"]
-    head += [f"p50 / p99 ms at {rate:,}/s" for rate in rates]
+    head = [
+        "",
+        "promise",
+        "events/s, median [lowest–highest]",
+        f"{reference} ÷ it",
+        "CPU µs/event",
+        "broker's",
+        "memory MB",
+    ]
+    head += [f"p50 / p99 / p99.9 ms at {rate:,}/s" for rate in rates]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for name, promise in names:
         found = [each[name] for each in rounds if each.get(name)]
-        if not found:
+        late = [[each[name] for each in latencies[rate] if each.get(name)] for rate in rates]
+        if not found and not any(late):
             continue
         speeds = [one["rate"] for one in found]
         ratios = [
@@ -28,12 +37,34 @@ def table(
         cells = [
             name,
             promise,
-            f"{_k(statistics.median(speeds))} [{_k(min(speeds))}–{_k(max(speeds))}]",
+            f"{_k(statistics.median(speeds))} [{_k(min(speeds))}–{_k(max(speeds))}]" if speeds else "–",
             f"{statistics.median(ratios):.2f} [{min(ratios):.2f}–{max(ratios):.2f}]" if ratios else "",
-            f"{statistics.median(one['cpu_us'] for one in found):.1f}",
-            f"{max(one['rss_mb'] for one in found):,.0f}",
+            f"{statistics.median(one['cpu_us'] for one in found):.1f}" if found else "–",
+            f"{statistics.median(one['broker_us'] for one in found):.1f}" if found else "–",
+            f"{max(one['rss_mb'] for one in found):,.0f}" if found else "–",
         ]
-        cells += [_latency([each[name] for each in latencies[rate] if each.get(name)]) for rate in rates]
+        cells += [_latency(each) for each in late]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def curve(found: Mapping[int, Sequence[Mapping[str, float]]]) -> str:
+    """One line per number of partitions; ratios are medians of the ratios to the fewest within each round."""
+    lines = [
+        "| partitions | events/s, median [lowest–highest] | ÷ the first | CPU µs/event | broker's |",
+        "|---|---|---|---|---|",
+    ]
+    first = found[min(found)]
+    for partitions, rounds in sorted(found.items()):
+        speeds = [one["rate"] for one in rounds]
+        ratios = [one["rate"] / base["rate"] for one, base in zip(rounds, first, strict=True)]
+        cells = [
+            f"{partitions}",
+            f"{_k(statistics.median(speeds))} [{_k(min(speeds))}–{_k(max(speeds))}]",
+            f"{statistics.median(ratios):.2f} [{min(ratios):.2f}–{max(ratios):.2f}]",
+            f"{statistics.median(one['cpu_us'] for one in rounds):.1f}",
+            f"{statistics.median(one['broker_us'] for one in rounds):.1f}",
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -66,9 +97,9 @@ def bars(names: Sequence[tuple[str, str]], rounds: Sequence[Round], title: str) 
 def _latency(found: Sequence[Mapping[str, float]]) -> str:
     if not found:
         return "–"
-    p50, p99 = (statistics.median(one[share] for one in found) for share in ("p50", "p99"))
+    said = " / ".join(f"{statistics.median(one[share] for one in found):.1f}" for share in ("p50", "p99", "p999"))
     lost = sum(int(one["lost"]) for one in found)
-    return f"{p50:.1f} / {p99:.1f}" + (f", {lost} not answered in time" if lost else "")
+    return said + (f", {lost} not answered in time" if lost else "")
 
 
 def _k(rate: float) -> str:
