@@ -20,7 +20,7 @@ COMMANDS: Final = {
     "diff": Entry("cli.differences", "diff", "Show what `apply` would change."),
     "train": Entry("cli.training", "train", "Ask for a training run; with --wait, exit 1 if it fails."),
     "replay": Entry("cli.replaying", "replay", "Send a file of events in order of time, with ticks for event time."),
-    "lag": Entry("cli.operation", "lag", "How far each service is behind, from its last heartbeat."),
+    "lag": Entry("cli.operation", "lag", "How far each service is behind and what it uses, from its last heartbeat."),
     "doctor": Entry("cli.operation", "doctor", "Say in words what is wrong and what to do; exit 1 if anything is."),
     "models": Entry("cli.models", "app", "Versions of models, and the decisions about them."),
     "datasets": Entry("cli.datasets", "app", "Data-set versions."),

@@ -29,6 +29,7 @@ from shared.topic_admin import apply_topics, list_topics, partition_count
 topics = typer.Typer(no_args_is_help=True, help="The topics of the catalogue.")
 audit = typer.Typer(no_args_is_help=True, help="The registry's hash-chained log.")
 STALE_SECONDS = 60
+MIB = 1024 * 1024
 
 
 @topics.command("list")
@@ -64,27 +65,42 @@ def apply(*, json: AsJson = False) -> None:
 
 
 def lag(*, json: AsJson = False) -> None:
-    """How far each service is behind, from its last heartbeat.
+    """How far each service is behind and what it uses, from its last heartbeat.
 
     A silent process is shown until another of its service beats.
     """
     now = SystemClock().now()
     beats = present(asyncio.run(heartbeats(connect().settings)), now)
-    rows = [
-        {
-            "service": beat.service,
-            "instance": beat.instance,
-            "ready": beat.ready if alive(beat, now) else False,
-            "lag": beat.lag,
-            "processed": beat.processed,
-            "cpu_cores": round(beat.cpu, 2),
-            "memory_mib": beat.memory_bytes // 1024 // 1024,
-            "seconds_ago": int((now - beat.at).total_seconds()),
-            "state": "alive" if alive(beat, now) else f"silent since {format_time(beat.at)}",
-        }
-        for beat in beats
-    ]
+    rows = [process_row(beat, now, as_json=json) for beat in beats]
     output.show(rows, as_json=json, empty="No service has sent a heartbeat yet.")
+
+
+def process_row(beat: Heartbeat, now: datetime, *, as_json: bool) -> dict[str, Any]:
+    """What is shown of a process. Older ones do not tell their limits: None."""
+    most = beat.memory_limit_bytes
+    return {
+        "service": beat.service,
+        "instance": beat.instance,
+        "ready": beat.ready if alive(beat, now) else False,
+        "lag": beat.lag,
+        "processed": beat.processed,
+        "cpu_cores": round(beat.cpu, 2),
+        "of_cores": beat.cores,
+        "memory_mib": beat.memory_bytes // MIB,
+        "of_mib": None if most is None else most // MIB,
+        "gpus": [gpu.model_dump(mode="json") for gpu in beat.gpus] if as_json else _gpus(beat),
+        "seconds_ago": int((now - beat.at).total_seconds()),
+        "state": "alive" if alive(beat, now) else f"silent since {format_time(beat.at)}",
+    }
+
+
+def _gpus(beat: Heartbeat) -> str | None:
+    told = [
+        f"{gpu.index}: {'' if gpu.utilisation is None else f'{gpu.utilisation:.0%}, '}"
+        f"{gpu.memory_bytes // MIB} of {gpu.memory_total_bytes // MIB} MiB"
+        for gpu in beat.gpus
+    ]
+    return "; ".join(told) or None
 
 
 def alive(beat: Heartbeat, now: datetime) -> bool:

@@ -104,3 +104,20 @@ table_ready = gauge(
     "headrace_table_ready", "1 once the table has read its topics to their end.", unit="0 or 1", labels=("table",)
 )
 publish_seconds = histogram("headrace_publish_seconds", "From publish to the last acknowledgement.", unit="seconds")
+memory_limit = gauge("headrace_memory_limit_bytes", "Memory that this process may take at most.", unit="bytes")
+cores_available = gauge("headrace_cores_available", "Cores that this process may keep busy.", unit="cores")
+gpu_utilisation = gauge(
+    "headrace_gpu_utilisation",
+    "Share of time in which a GPU that this process uses computed.",
+    unit="share",
+    labels=("gpu",),
+)
+gpu_memory = gauge(
+    "headrace_gpu_memory_bytes",
+    "Memory taken on a GPU that this process uses, by anybody.",
+    unit="bytes",
+    labels=("gpu",),
+)
+gpu_memory_total = gauge(
+    "headrace_gpu_memory_total_bytes", "Memory of a GPU that this process uses.", unit="bytes", labels=("gpu",)
+)

@@ -71,6 +71,11 @@ class Presence:
         self._processes: dict[tuple[str, str], _Process] = {}
         self.services: dict[str, Known] = {}
 
+    @property
+    def witnessed(self) -> int:
+        """Milliseconds in which somebody beat, up to the last beat."""
+        return self._witnessed
+
     def hear(self, beat: Heartbeat, appended: int) -> None:
         """One heartbeat. A service that is heard of for the first time counts as ready until then."""
         if self._last is not None:

@@ -1,34 +1,38 @@
-"""Stage 3: heartbeats of the platform's own services become one alert a service that is silent or not ready for long.
+"""Stage 3: heartbeats of the platform's own services become one alert a service that is silent or not ready for long, and one
+for each resource that its processes run short of.
 
 Nothing of it touches windows. It follows from the topic's records alone, except that only what happens while this process
 watches fires: of a past that it merely catches up with, people need not be woken.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final, Protocol
 
 from schemas.envelope import format_time, header
-from schemas.events.monitoring import Alert, AlertCommand, AlertKind, Evidence, WindowBounds
+from schemas.events.monitoring import AlertCommand, Evidence
 from schemas.events.platform import Heartbeat
-from schemas.identities import alert_fingerprint, episode_id
 from schemas.reasons import RefusedRecordError
-from services.monitoring.alerting import Memory, command
 from services.monitoring.checkpoints import Checkpoint, under
-from services.monitoring.presence import Limits, Presence, Trouble
-from services.monitoring.publications import alert_message
+from services.monitoring.presence import DEPARTED_MS, Limits, Presence, Trouble
+from services.monitoring.service_book import News, ServiceBook, Subject, moment
+from services.monitoring.shortage_news import news
+from services.monitoring.shortages import RESOURCES, Processes, Resource, ResourceLimits
 from shared.clock import Clock
 from shared.dead_letters import code_of, dead_letter
 from shared.records import Outgoing, Record, read
 
 SERVICES: Final = "services"  # the third stage's keys in the checkpoint begin with it
 PARTITION: Final = 0
-KIND: Final[AlertKind] = "errors"
-SUBJECT: Final = "service"  # no route is called so: the alert is not one of a model that has a service's name
 CHECKPOINT_MS: Final = (
     60_000  # what is heard is kept at least so often; losing less delays an alert, and never makes one
 )
+CALM_MS: Final[dict[Resource, int]] = {  # witnessed, without any shortage, until an alert about it ends
+    "memory": 300_000,  # a process that was killed and starts again is one alert
+    "memory_growth": 3_600_000,
+    "cpu": 600_000,
+    "gpu_memory": 300_000,
+}
 
 
 class Resources(Protocol):
@@ -50,16 +54,25 @@ class Resources(Protocol):
 class ServiceWatch:
     """The state of the third stage. A `shared.transactions.PartitionProcessor`."""
 
-    def __init__(self, clock: Clock, limits: Limits, present_from: int, resources: Resources) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        limits: Limits,
+        present_from: int,
+        resources: Resources,
+        resource_limits: ResourceLimits = ResourceLimits(),  # noqa: B008 - frozen
+    ) -> None:
         """``present_from``: the offset of heartbeats from which on nothing is past; only there alerts begin."""
         self._clock = clock
         self._present_from = present_from
         self._resources = resources
         self._presence = Presence(limits, watcher="monitoring")
-        self._memories: dict[str, Memory] = {}  # by service
+        self._processes = Processes(resource_limits)
+        self._short: dict[Subject, int] = {}  # when a subject was short of its resource last, witnessed
         self._checkpoint = Checkpoint(PARTITION, SERVICES)
         self._kept = 0  # when what is heard was last put into the checkpoint, as appended
         self._outgoing: list[Outgoing] = []
+        self._book = ServiceBook(self._checkpoint, self._publish)
 
     def restore(self, entries: dict[str, dict[str, Any]]) -> None:
         """Take over the checkpoint."""
@@ -67,8 +80,9 @@ class ServiceWatch:
             self._checkpoint.restored(key)
         if "presence" in entries:
             self._presence.restore(entries["presence"])
-        for service, content in under(entries, "alert").items():
-            self._memories[service] = Memory.restored(content)
+        for content in under(entries, "process").values():
+            self._processes.restore(content)
+        self._book.restore(entries, RESOURCES)
 
     def process(self, records: Sequence[Record]) -> Sequence[Outgoing]:
         """Alerts that begin or end, and the checkpoint."""
@@ -84,6 +98,9 @@ class ServiceWatch:
         """The resources are another process's to show."""
         self._resources.clear()
 
+    def _publish(self, alert: Outgoing) -> None:
+        self._outgoing.append(alert)
+
     def _hear(self, record: Record) -> None:
         try:
             beat = read(Heartbeat, record)[1]
@@ -96,95 +113,88 @@ class ServiceWatch:
         self._resources.show(beat)
         for service, instance in self._presence.departed():
             self._resources.forget(service, instance)
-        self._judge(record.timestamp, present=record.offset >= self._present_from)
+        self._measure(beat, record.timestamp)
+        present = record.offset >= self._present_from
+        self._judge(record.timestamp, present=present)
+        self._judge_resources(record.timestamp, present=present)
         if record.timestamp - self._kept >= CHECKPOINT_MS:
             self._keep(record.timestamp)
 
+    def _measure(self, beat: Heartbeat, now: int) -> None:
+        place = (beat.service, beat.instance)
+        if self._processes.hear(beat, self._presence.witnessed, now):
+            self._checkpoint.put(_process(*place), partial(self._processes.content, *place))
+        for gone in self._processes.departed(self._presence.witnessed - DEPARTED_MS):
+            self._checkpoint.delete(_process(*gone))
+
     def _judge(self, now: int, *, present: bool) -> None:
         for service in self._presence.given_up():
-            self._resolve(service, now)
+            self._resolve(Subject(service), now)
         for service, known in self._presence.services.items():
-            trouble, memory = self._presence.trouble(service), self._memories.get(service, Memory())
-            if trouble is not None and present and not memory.active:
-                self._remember(service, memory, _firing(service, trouble, memory, _moment(now)), now)
-            elif trouble is None and memory.alert is not None and _moment(known.steady_at) > memory.alert.started_at:
-                self._resolve(service, now)
+            subject = Subject(service)
+            trouble, alert = self._presence.trouble(service), self._book.alert(subject)
+            if trouble is not None and present and alert is None:
+                self._fire(subject, _news(service, trouble), now)
+            elif trouble is None and alert is not None and moment(known.steady_at) > alert.started_at:
+                self._resolve(subject, now)
 
-    def _resolve(self, service: str, now: int) -> None:
-        memory = self._memories.get(service, Memory())
-        if memory.alert is not None and memory.active:
-            at = _moment(now)
-            window = WindowBounds(start=memory.alert.window.start, end=at)
-            update = {"state": "resolved", "window": window, "updated_at": at}
-            self._remember(service, memory, memory.alert.model_copy(update=update), now)
+    def _judge_resources(self, now: int, *, present: bool) -> None:
+        witnessed = self._presence.witnessed
+        for (service, resource), shortages in self._processes.short().items():
+            subject = Subject(service, resource)
+            self._short[subject] = witnessed
+            if present and self._book.alert(subject) is None:
+                self._fire(subject, news(shortages), now)
+        for subject in self._book.active():
+            # The checkpoint does not keep when that was: after a restart the calm begins anew.
+            last = self._short.setdefault(subject, witnessed)
+            if subject.resource is not None and witnessed - last >= CALM_MS[subject.resource]:
+                self._resolve(subject, now)
+
+    def _fire(self, subject: Subject, told: News, now: int) -> None:
+        self._book.fire(subject, told, now)
+        self._keep(now)
+
+    def _resolve(self, subject: Subject, now: int) -> None:
+        self._short.pop(subject, None)
+        if self._book.resolve(subject, now):
+            self._keep(now)
 
     def _order(self, record: Record) -> None:
-        """A person's command, if it is about one of these alerts; what cannot be read is the second stage's dead letter."""
+        """A person's command; what cannot be read is the second stage's dead letter."""
         try:
             order = read(AlertCommand, record)[1]
         except RefusedRecordError:
             return
-        for service in list(self._memories):
-            if _fingerprint(service) == order.fingerprint:
-                memory, alert = command(self._memories[service], order)
-                self._memories[service] = memory
-                self._checkpoint.put(f"alert/{service}", memory.content)
-                if alert is not None:
-                    self._outgoing.append(alert_message(alert))
-
-    def _remember(self, service: str, memory: Memory, alert: Alert, now: int) -> None:
-        self._memories[service] = memory = replace(memory, alert=alert)
-        self._checkpoint.put(f"alert/{service}", memory.content)
-        self._outgoing.append(alert_message(alert))
-        self._keep(now)
+        self._book.order(order)
 
     def _keep(self, now: int) -> None:
         self._kept = now
         self._checkpoint.put("presence", self._presence.content)
 
 
-def _firing(service: str, trouble: Trouble, memory: Memory, now: datetime) -> Alert:
-    since, fingerprint = _moment(trouble.since), _fingerprint(service)
-    return Alert(
-        fingerprint=fingerprint,
-        model=service,
-        version=None,
-        kind=KIND,
-        severity="page",
-        state="firing",
-        episode=episode_id(fingerprint, format_time(since)),
-        summary=_summary(service, trouble, since),
-        evidence=(
-            Evidence(
-                channel=f"service:{trouble.what}",
-                statistic="seconds",
-                value=trouble.lasted_ms / 1000,
-                threshold=trouble.limit_ms / 1000,
-            ),
-        ),
-        window=WindowBounds(start=since, end=now),
-        started_at=now,
-        updated_at=now,
-        silenced_until=memory.silenced_until,
+def _process(service: str, instance: str) -> str:
+    return f"process/{service}/{instance}"
+
+
+def _news(service: str, trouble: Trouble) -> News:
+    evidence = Evidence(
+        channel=f"service:{trouble.what}",
+        statistic="seconds",
+        value=trouble.lasted_ms / 1000,
+        threshold=trouble.limit_ms / 1000,
     )
+    return News("page", _summary(service, trouble), evidence, trouble.since)
 
 
-def _summary(service: str, trouble: Trouble, since: datetime) -> str:
-    seconds = round(trouble.lasted_ms / 1000)
+def _summary(service: str, trouble: Trouble) -> str:
+    since, seconds = format_time(moment(trouble.since)), round(trouble.lasted_ms / 1000)
     if trouble.what == "silent":
         return (
-            f"The service {service} is silent: none of its processes has sent a heartbeat since {format_time(since)} "
+            f"The service {service} is silent: none of its processes has sent a heartbeat since {since} "
             f"({seconds} s). It may have stopped at too many dead letters: read the end of its log, then start it again."
         )
     return (
-        f"The service {service} runs but was not steadily ready since {format_time(since)} ({seconds} s): its processes wait "
+        f"The service {service} runs but was not steadily ready since {since} ({seconds} s): its processes wait "
         "for something, or end soon after their start, as at too many dead letters. /health/ready and its log say why."
     )
-
-
-def _fingerprint(service: str) -> str:
-    return alert_fingerprint(service, KIND, SUBJECT)
-
-
-def _moment(milliseconds: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)

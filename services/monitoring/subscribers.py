@@ -22,10 +22,10 @@ from services.monitoring.checkpoints import VERDICTS, StateReader
 from services.monitoring.joins import JoinStore, StoreFault
 from services.monitoring.judging import PARTITION, Judging
 from services.monitoring.knowledge import Knowledge
-from services.monitoring.presence import Limits
 from services.monitoring.profiling import PROFILED, Profiling
 from services.monitoring.restoring import Stretch, open_windows, restoration
 from services.monitoring.service_alerts import SERVICES, Resources, ServiceWatch
+from services.monitoring.service_limits import presence_limits, resource_limits
 from services.monitoring.settings import Settings
 from services.monitoring.up_to_date import predictions_up_to_date, profiles_up_to_date
 from shared.clock import Clock
@@ -105,9 +105,13 @@ def subscribe(
     async def open_watch(partition: int) -> PartitionProcessor:
         state = await _state(settings, partition, SERVICES)
         last = await last_records(settings, PLATFORM_HEARTBEATS, partition, 1)
-        own = settings.monitoring
-        limits = Limits(int(own.service_silent * 1000), int(own.service_not_ready * 1000))
-        watch = ServiceWatch(clock, limits, last[-1].offset + 1 if last else 0, resources)
+        watch = ServiceWatch(
+            clock,
+            presence_limits(settings.monitoring),
+            last[-1].offset + 1 if last else 0,
+            resources,
+            resource_limits(settings.monitoring),
+        )
         watch.restore(state.entries)
         return watch
 

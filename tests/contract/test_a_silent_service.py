@@ -1,11 +1,11 @@
-"""What monitoring says of a silent service is what the notifier tells people, and no model's affair."""
+"""What monitoring says of a silent service, or one short of memory, is what the notifier tells people, and no model's affair."""
 
 from datetime import timedelta
 
 from monitoring_stream import NAMES, START, bodies
 
 from schemas.events.monitoring import Alert
-from schemas.events.platform import Heartbeat
+from schemas.events.platform import Gpu, Heartbeat
 from schemas.topics import ALERTS, PLATFORM_HEARTBEATS
 from services.monitoring.adapters.resource_gauges import ResourceGauges
 from services.monitoring.presence import Limits
@@ -18,7 +18,7 @@ from shared.metrics import exposition
 from shared.records import StoredRecord, message
 
 
-def beat(service: str, second: int) -> StoredRecord:
+def beat(service: str, second: int, memory: int = 5) -> StoredRecord:
     body = Heartbeat(
         service=service,
         instance="i",
@@ -29,7 +29,10 @@ def beat(service: str, second: int) -> StoredRecord:
         lag=None,
         processed=0,
         cpu=0.25,
-        memory_bytes=5,
+        memory_bytes=memory,
+        memory_limit_bytes=100,
+        cores=2.0,
+        gpus=(Gpu(index=3, name="g", memory_bytes=4, memory_total_bytes=9),),
     )
     made = message(PLATFORM_HEARTBEATS, body, key=f"{service}/i", source="tests")
     at = int((START + timedelta(seconds=second)).timestamp() * 1000)
@@ -54,3 +57,25 @@ def test_a_silent_service_is_said_in_a_sentence_shown_with_its_resources_and_end
     assert on_alert(State(), alert) == ()
     watch.close()
     assert b"headrace_service_cpu{" not in exposition()
+
+
+def test_a_service_short_of_memory_is_said_in_a_sentence_and_ends_no_rollout() -> None:
+    resources = ResourceGauges()
+    watch = ServiceWatch(FixedClock(START), Limits(), 0, resources)
+    [alert] = bodies(watch.process([beat("training", second, 92) for second in range(0, 120, 10)]), ALERTS, Alert)
+    for shown in (
+        b'headrace_service_memory_limit_bytes{instance="i",service="training"} 100.0',
+        b'headrace_service_cores{instance="i",service="training"} 2.0',
+        b'headrace_service_gpu_memory_bytes{gpu="3",instance="i",service="training"} 4.0',
+        b'headrace_service_gpu_memory_total_bytes{gpu="3",instance="i",service="training"} 9.0',
+    ):
+        assert shown in exposition()
+    notice = of_alert(alert)
+    assert notice is not None
+    assert notice.title == "[PAGE] training: errors"
+    assert notice.text.startswith("Memory is near its limit: rss ")
+    assert ("service:memory", "share 0.92, threshold 0.9") in notice.facts
+    assert on_alert(State(), alert) == ()
+    resources.forget("training", "i")
+    for name in (b"memory_limit_bytes", b"cores", b"gpu_memory_bytes", b"gpu_memory_total_bytes"):
+        assert b"headrace_service_" + name + b"{" not in exposition()

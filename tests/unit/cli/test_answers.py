@@ -9,9 +9,9 @@ from cli.choosing import the_one
 from cli.clocks import clock_of
 from cli.definitions import refusal
 from cli.models import nothing_then
-from cli.operation import alive, present
+from cli.operation import alive, present, process_row
 from cli.replaying import check_clock
-from schemas.events.platform import Heartbeat
+from schemas.events.platform import Gpu, Heartbeat
 from schemas.events.registry import ChampionPromoted, DefinitionRecord, RegistryEvent, RegistryReply
 from shared.errors import RefusedError
 
@@ -54,6 +54,20 @@ def test_a_process_that_is_silent_is_not_alive_and_is_dropped_once_another_beats
     assert present([killed, successor, other], NOW) == [successor, other]
     assert present([killed], NOW) == [killed]
     assert present([beat("d", 2), successor], NOW) == [beat("d", 2), successor]
+
+
+def test_a_process_is_shown_with_what_it_uses_of_what_it_may() -> None:
+    mib = 1024 * 1024
+    gpu = Gpu(index=0, name="g", utilisation=0.25, memory_bytes=512 * mib, memory_total_bytes=8192 * mib)
+    told = beat("a", 1).model_copy(
+        update={"memory_bytes": 300 * mib, "memory_limit_bytes": 2048 * mib, "cores": 2.0, "gpus": (gpu,)}
+    )
+    row = process_row(told, NOW, as_json=False)
+    assert (row["cpu_cores"], row["of_cores"], row["memory_mib"], row["of_mib"]) == (0.1, 2.0, 300, 2048)
+    assert row["gpus"] == "0: 25%, 512 of 8192 MiB"
+    assert process_row(told, NOW, as_json=True)["gpus"][0]["memory_total_bytes"] == 8192 * mib
+    older = process_row(beat("a", 1), NOW, as_json=False)
+    assert (older["of_cores"], older["of_mib"], older["gpus"]) == (None, None, None)
 
 
 def test_only_a_feature_set_whose_time_a_replay_advances_is_replayed() -> None:

@@ -1,0 +1,115 @@
+"""GPUs are told where a driver tells them; without one nothing is said."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pynvml
+import pytest
+import structlog
+
+from shared.gpus import Gpus, computes
+
+GIB = 1024**3
+
+
+class DriverError(Exception):
+    """What the library raises."""
+
+
+class Driver:
+    """The library's functions over devices that a test makes up. There is no GPU where tests run."""
+
+    NVMLError = DriverError
+
+    def __init__(self, *, listed: list[tuple[int, int | None]], **failing: bool) -> None:
+        self.listed = listed
+        self.failing = failing
+
+    def _may_fail(self, name: str) -> None:
+        if self.failing.get(name):
+            raise DriverError(name)
+
+    def nvmlInit(self) -> None:  # noqa: N802 - the library's name, as below
+        self._may_fail("init")
+
+    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+        return 1
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
+        return index
+
+    def nvmlDeviceGetName(self, device: int) -> str:  # noqa: N802
+        return f"made up {device}"
+
+    def nvmlDeviceGetMemoryInfo(self, _: int) -> Any:  # noqa: N802
+        self._may_fail("memory")
+        return SimpleNamespace(used=3 * GIB, total=8 * GIB)
+
+    def nvmlDeviceGetUtilizationRates(self, _: int) -> Any:  # noqa: N802
+        self._may_fail("utilisation")
+        return SimpleNamespace(gpu=25)
+
+    def nvmlDeviceGetComputeRunningProcesses(self, _: int) -> list[Any]:  # noqa: N802
+        self._may_fail("processes")
+        return [SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in self.listed]
+
+
+def gpus(
+    *, computing: bool = False, listed: Callable[[int], list[tuple[int, int | None]]] | None = None, **failing: bool
+) -> Gpus:
+    driver = Driver(listed=(listed or (lambda _: []))(os.getpid()), **failing)
+    return Gpus.found(lambda: driver, lambda: computing)
+
+
+def test_the_real_library_finds_none_on_a_machine_without_a_driver() -> None:
+    with pytest.raises(pynvml.NVMLError):
+        pynvml.nvmlInit()
+    with structlog.testing.capture_logs() as said:
+        found = Gpus.found()
+        assert (bool(found), found.read(), said) == (False, (), [])
+
+
+def test_without_the_library_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert Gpus.found().read() == ()
+
+
+def test_a_process_that_the_driver_lists_is_told_its_own_part() -> None:
+    [gpu] = gpus(listed=lambda own: [(own, GIB), (own + 1, 2 * GIB)]).read()
+    assert (gpu.index, gpu.name, gpu.utilisation) == (0, "made up 0", 0.25)
+    assert (gpu.memory_bytes, gpu.memory_total_bytes, gpu.own_memory_bytes) == (3 * GIB, 8 * GIB, GIB)
+
+
+@pytest.mark.parametrize("failing", ["none", "processes"])
+def test_a_process_that_computes_but_is_not_listed_is_told_the_device(failing: str) -> None:
+    [gpu] = gpus(computing=True, listed=lambda own: [(own + 1, GIB), (own, None)], **{failing: True}).read()
+    assert (gpu.memory_bytes, gpu.own_memory_bytes) == (3 * GIB, None)
+
+
+def test_a_process_that_does_not_compute_says_nothing_of_other_peoples_devices() -> None:
+    assert gpus(listed=lambda own: [(own + 1, GIB)]).read() == ()
+
+
+def test_a_device_that_does_not_tell_its_utilisation_is_shown_without() -> None:
+    [gpu] = gpus(computing=True, utilisation=True).read()
+    assert gpu.utilisation is None
+
+
+def test_a_device_that_does_not_answer_is_left_out_and_said_once() -> None:
+    found = gpus(computing=True, memory=True)
+    with structlog.testing.capture_logs() as said:
+        assert [found.read(), found.read()] == [(), ()]
+    assert [each["event"] for each in said] == ["a GPU does not answer"]
+
+
+def test_who_has_cuda_in_memory_computes(tmp_path: Path) -> None:
+    maps = tmp_path / "maps"
+    maps.write_text("7f00-7f01 r-xp 00000000 08:01 1 /usr/lib/libnvidia-ml.so.1\n")
+    assert not computes(maps)
+    maps.write_text("7f00-7f01 r-xp 00000000 08:01 1 /usr/lib/x86_64-linux-gnu/libcuda.so.550.54\n")
+    assert computes(maps)
+    assert computes(tmp_path / "absent")
