@@ -108,7 +108,7 @@ def main() -> None:
 
         def arena(partitions: int) -> Arena:
             return Arena(
-                platform.bootstrap_servers, psutil.Process(platform.endpoints.kafka_pid), Path(directory),
+                platform.bootstrap_servers, psutil.Process(platform.kafka_pid), Path(directory),
                 partitions=partitions, width=options.features, estimator=options.estimator,
             )  # fmt: skip
 
