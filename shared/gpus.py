@@ -22,8 +22,8 @@ log = get_logger(__name__)
 class Gpus:
     """The driver's devices, found once. Calls may wait for the driver: make them in a thread."""
 
-    def __init__(self, nvml: Any, devices: list[Any], *, pid: int, cuda: Callable[[], bool]) -> None:
-        """``nvml`` is initialised; ``cuda`` says whether this process computes on GPUs."""
+    def __init__(self, nvml: Any, devices: dict[int, Any], *, pid: int, cuda: Callable[[], bool]) -> None:
+        """``nvml`` is initialised, ``devices`` by index; ``cuda`` says whether this process computes on GPUs."""
         self._nvml = nvml
         self._devices = devices
         self._pid = pid
@@ -33,11 +33,11 @@ class Gpus:
     @classmethod
     def found(cls, load: Callable[[], Any] | None = None, cuda: Callable[[], bool] | None = None) -> Self:
         """Look for the library, a driver and its devices."""
-        nvml, devices = None, []
+        nvml, devices = None, {}
         try:
             nvml = (load or _load)()
             nvml.nvmlInit()
-            devices = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+            devices = dict(_handles(nvml))
         except ImportError:
             pass
         except Exception as error:
@@ -49,17 +49,22 @@ class Gpus:
         return bool(self._devices)
 
     def read(self) -> tuple[Gpu, ...]:
-        """Those that this process uses. A device that does not answer is left out, which the log says once."""
+        """Those that this process uses. A device that does not answer is left out, which the log says once.
+
+        Where the driver lists this process on none of them (in a container), whoever computes may use any of them.
+        """
         return tuple(self._used())
 
     def _used(self) -> Iterator[Gpu]:
-        computing = bool(self._devices) and self._cuda()
-        for index, device in enumerate(self._devices):
+        owned = {index: self._own(device) for index, device in self._devices.items()}
+        if all(own is None for own in owned.values()) and not (owned and self._cuda()):
+            return
+        listed = any(own is not None for own in owned.values())
+        for index, own in owned.items():
+            if listed and own is None:
+                continue
             try:
-                own = self._own(device)
-                if own is None and not computing:
-                    continue
-                yield self._gpu(index, device, own)
+                yield self._gpu(index, self._devices[index], own)
             except self._nvml.NVMLError as error:
                 if not self._told:
                     log.warning("a GPU does not answer", index=index, why=str(error))
@@ -98,6 +103,15 @@ def computes(maps: Path = MAPS) -> bool:
         return CUDA in maps.read_text(errors="replace")
     except OSError:
         return True
+
+
+def _handles(nvml: Any) -> Iterator[tuple[int, Any]]:
+    """The devices by index; one that fell off the bus takes no other with it."""
+    for index in range(nvml.nvmlDeviceGetCount()):
+        try:
+            yield index, nvml.nvmlDeviceGetHandleByIndex(index)
+        except nvml.NVMLError as error:
+            log.warning("a GPU does not answer", index=index, why=str(error))
 
 
 def _load() -> Any:

@@ -1,6 +1,8 @@
 """What this process says of itself on ``platform.heartbeats``: every few seconds and whenever its readiness changes."""
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Callable
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -100,9 +102,9 @@ class Heartbeats:
         while True:
             gpus = await self._of_the_driver(self._gpus.read) if self._gpus else ()
             now = self._clock.now()
-            body = self.heartbeat(now, gpus or ())
             key = f"{self._service}/{self._instance}"
             try:
+                body = self.heartbeat(now, gpus or ())
                 await self._publisher.publish(
                     message(PLATFORM_HEARTBEATS, body, key=key, source=f"headrace/{self._service}", time=now)
                 )
@@ -116,7 +118,7 @@ class Heartbeats:
     async def _of_the_driver(self, ask: Callable[[], T]) -> T | None:
         """What ``ask`` gives; None, and no GPUs from then on, if the driver fails or hangs: heartbeats go on."""
         try:
-            return await asyncio.wait_for(asyncio.to_thread(ask), GPU_SECONDS)
+            return await asyncio.wait_for(_aside(ask), GPU_SECONDS)
         except TimeoutError:
             why = f"the driver has not answered for {GPU_SECONDS:g} s"
         except Exception as error:
@@ -128,6 +130,28 @@ class Heartbeats:
     def _cpu_seconds(self) -> float:
         times = self._process.cpu_times()
         return float(times.user + times.system)
+
+
+async def _aside(ask: Callable[[], T]) -> T:
+    """What ``ask`` gives, in a daemon thread: the end of the process waits for the loop's own threads, and a driver may hang."""
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[T] = loop.create_future()
+
+    def settle(give: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(lambda: None if found.done() else give())
+
+    def run() -> None:
+        try:
+            value = ask()
+        except Exception as error:  # given to whoever asked
+            failure = error
+            settle(lambda: found.set_exception(failure))
+        else:
+            settle(lambda: found.set_result(value))
+
+    threading.Thread(target=run, name="gpus", daemon=True).start()
+    return await found
 
 
 def _show(beat: Heartbeat) -> None:

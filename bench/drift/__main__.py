@@ -48,7 +48,7 @@ def measured(part: str, *, quick: bool, workers: int) -> Any:
             found = false_alarms.measure(10 if quick else 200, 15 if quick else 60, workers)
             return [each.document() for each in found]
         case "injected":
-            return injected.measure(3, 75) if quick else injected.measure(15, 306)
+            return injected.measure(3, 75) if quick else injected.measure(10, 306)
         case _:
             return year.run(60 if quick else 306)
 

@@ -1,7 +1,7 @@
 """Whether a process has no CPU left while records wait for it. Busy alone is no trouble: so is whoever catches up.
 
 Busy means nine of ten beats at 95 % of the cores that it may use, or steadily at one core: Python's own code runs on one at a time,
-so that a process with more is at its end there. Waiting means a lag that is not getting less, worth a minute of its work.
+so that a process with more is at its end there. Waiting means a lag that stood all the time and is not getting less, worth a minute of its work.
 """
 
 from collections import deque
@@ -76,9 +76,10 @@ class Load:
         return Saturation(cores, last.cores, last.lag, waiting, first.at, last.now - first.now)
 
     def _waits(self) -> bool:
-        """Whether lag does not get less. Partitions that came or went meanwhile are no trend."""
+        """Whether lag stands all the time and does not get less. Partitions that came or went meanwhile are no trend."""
         lags = [(each.now, each.lag) for each in self.beats if each.lag is not None]
         if len(lags) < len(self.beats):
             return False
         times, waiting = np.array(lags, dtype=np.float64).T
-        return slope(times, waiting) >= 0
+        standing = int((waiting >= LEAST_LAG).sum()) >= BUSY_BEATS * len(waiting)
+        return standing and waiting[-1] >= waiting[0] and slope(times, waiting) >= 0

@@ -17,7 +17,7 @@ from services.monitoring.checkpoints import Checkpoint, under
 from services.monitoring.presence import DEPARTED_MS, Limits, Presence, Trouble
 from services.monitoring.service_book import News, ServiceBook, Subject, moment
 from services.monitoring.shortage_news import news
-from services.monitoring.shortages import RESOURCES, Processes, Resource, ResourceLimits
+from services.monitoring.shortages import RESOURCES, Processes, Resource, ShortageLimits
 from shared.clock import Clock
 from shared.dead_letters import code_of, dead_letter
 from shared.records import Outgoing, Record, read
@@ -60,7 +60,7 @@ class ServiceWatch:
         limits: Limits,
         present_from: int,
         resources: Resources,
-        resource_limits: ResourceLimits = ResourceLimits(),  # noqa: B008 - frozen
+        resource_limits: ShortageLimits = ShortageLimits(),  # noqa: B008 - frozen
     ) -> None:
         """``present_from``: the offset of heartbeats from which on nothing is past; only there alerts begin."""
         self._clock = clock
@@ -81,7 +81,7 @@ class ServiceWatch:
         if "presence" in entries:
             self._presence.restore(entries["presence"])
         for content in under(entries, "process").values():
-            self._processes.restore(content)
+            self._processes.restore(content, self._presence.witnessed)
         self._book.restore(entries, RESOURCES)
 
     def process(self, records: Sequence[Record]) -> Sequence[Outgoing]:
@@ -146,9 +146,11 @@ class ServiceWatch:
             if present and self._book.alert(subject) is None:
                 self._fire(subject, news(shortages), now)
         for subject in self._book.active():
+            if subject.resource is None:
+                continue
             # The checkpoint does not keep when that was: after a restart the calm begins anew.
             last = self._short.setdefault(subject, witnessed)
-            if subject.resource is not None and witnessed - last >= CALM_MS[subject.resource]:
+            if witnessed - last >= CALM_MS[subject.resource]:
                 self._resolve(subject, now)
 
     def _fire(self, subject: Subject, told: News, now: int) -> None:

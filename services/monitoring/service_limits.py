@@ -2,7 +2,7 @@
 
 from services.monitoring.presence import Limits
 from services.monitoring.settings import MonitoringSettings
-from services.monitoring.shortages import ResourceLimits
+from services.monitoring.shortages import ShortageLimits
 
 
 def presence_limits(own: MonitoringSettings) -> Limits:
@@ -10,9 +10,9 @@ def presence_limits(own: MonitoringSettings) -> Limits:
     return Limits(int(own.service_silent * 1000), int(own.service_not_ready * 1000))
 
 
-def resource_limits(own: MonitoringSettings) -> ResourceLimits:
+def resource_limits(own: MonitoringSettings) -> ShortageLimits:
     """When a process runs short of something; a 0 switches that off."""
-    return ResourceLimits(
+    return ShortageLimits(
         memory_share=own.service_memory or None,
         memory_ms=int(own.service_memory_seconds * 1000),
         growth_hours=own.service_memory_growth_hours or None,

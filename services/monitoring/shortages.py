@@ -19,7 +19,7 @@ RELIEF: Final = 0.05  # a share must fall by so much below its limit before that
 
 
 @dataclass(frozen=True, slots=True)
-class ResourceLimits:
+class ShortageLimits:
     """From where on a process runs short. None: never. Times are milliseconds."""
 
     memory_share: float | None = 0.9
@@ -77,14 +77,14 @@ class Process:
     growing: Growth | None = None
     short: tuple[Shortage, ...] = ()
 
-    def hear(self, beat: Heartbeat, limits: ResourceLimits, now: int, at: int) -> bool:
+    def hear(self, beat: Heartbeat, limits: ShortageLimits, now: int, at: int) -> bool:
         """One beat; whether what the checkpoint keeps has changed."""
         self.heard = now
         ended = self._grow(beat, limits, at)
         self.short = tuple(self._shortages(beat, limits, now, at))
         return ended
 
-    def _shortages(self, beat: Heartbeat, limits: ResourceLimits, now: int, at: int) -> Iterator[Shortage]:
+    def _shortages(self, beat: Heartbeat, limits: ShortageLimits, now: int, at: int) -> Iterator[Shortage]:
         share, most = limits.memory_share, beat.memory_limit_bytes
         if share is not None and most is not None:
             used = beat.memory_bytes / most
@@ -107,13 +107,12 @@ class Process:
             yield from self._of_gpus(beat, limits.gpu_memory_share, limits.memory_ms, now, at)
 
     def _of_gpus(self, beat: Heartbeat, share: float, enough_ms: int, now: int, at: int) -> Iterator[Shortage]:
-        self.gpus = {gpu.index: self.gpus.get(gpu.index, Level()) for gpu in beat.gpus}
-        for gpu in beat.gpus:
-            used, level = gpu.memory_bytes / gpu.memory_total_bytes, self.gpus[gpu.index]
+        for gpu in beat.gpus:  # one that does not answer for a beat is no other one
+            used, level = gpu.memory_bytes / gpu.memory_total_bytes, self.gpus.setdefault(gpu.index, Level())
             if level.add(used, share, enough_ms, now, at):
                 yield _near("gpu_memory", used, share, level, now, beat, gpu)
 
-    def _grow(self, beat: Heartbeat, limits: ResourceLimits, at: int) -> bool:
+    def _grow(self, beat: Heartbeat, limits: ShortageLimits, at: int) -> bool:
         most = beat.memory_limit_bytes
         if most is None or limits.growth_hours is None or not warm(beat.started_at, beat.at):
             return False
@@ -143,7 +142,7 @@ def _near(
 class Processes:
     """All processes that beat, and which of them run short of what."""
 
-    def __init__(self, limits: ResourceLimits) -> None:
+    def __init__(self, limits: ShortageLimits) -> None:
         """Nobody is known; `restore` brings back who is."""
         self._limits = limits
         self._processes: dict[tuple[str, str], Process] = {}
@@ -178,7 +177,8 @@ class Processes:
         process = self._processes.get((service, instance))
         return {} if process is None else {"service": service, "instance": instance, **process.content()}
 
-    def restore(self, content: dict[str, Any]) -> None:
-        """The inverse of `content`."""
+    def restore(self, content: dict[str, Any], now: int) -> None:
+        """The inverse of `content`. Who was there counts as heard ``now``: beats since it was written are not known."""
         if content:
-            self._processes[content["service"], content["instance"]] = Process.restored(content)
+            process = self._processes[content["service"], content["instance"]] = Process.restored(content)
+            process.heard = max(process.heard, now)

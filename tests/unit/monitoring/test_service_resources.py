@@ -13,7 +13,7 @@ from services.monitoring.presence import Limits
 from services.monitoring.service_alerts import SERVICES, ServiceWatch
 from services.monitoring.service_limits import resource_limits
 from services.monitoring.settings import MonitoringSettings
-from services.monitoring.shortages import ResourceLimits
+from services.monitoring.shortages import ShortageLimits
 from shared.clock import FixedClock
 from shared.records import Outgoing, StoredRecord, message
 
@@ -170,7 +170,7 @@ def test_an_alert_goes_on_and_ends_when_monitoring_dies_meanwhile() -> None:
 def test_growth_is_told_though_monitoring_dies_every_ten_minutes() -> None:
     platform = Platform()
     for beat in range(3 * 60 * MINUTE):
-        if beat % (10 * MINUTE) == 0:
+        if beat % (10 * MINUTE) == 20:  # in the middle of a block of five minutes
             platform.restart()
         platform.beat(monitoring=0.1, inference=0.1 + 0.25 * beat / (60 * MINUTE))
     assert platform.said == [("inference", "firing", "service:memory_growth")]
@@ -203,11 +203,11 @@ def test_a_checkpoint_from_before_resources_were_judged_is_taken_over() -> None:
 
 
 def test_the_defaults_of_the_settings_are_those_of_the_judgement() -> None:
-    assert resource_limits(MonitoringSettings()) == ResourceLimits()
+    assert resource_limits(MonitoringSettings()) == ShortageLimits()
 
 
 @pytest.mark.parametrize("name", ["service_memory", "service_memory_growth_hours", "service_cpu", "service_gpu_memory"])
 def test_a_resource_is_switched_off_by_a_0(name: str) -> None:
     off = resource_limits(MonitoringSettings.model_validate({name: 0}))
-    assert off != ResourceLimits()
+    assert off != ShortageLimits()
     assert None in (off.memory_share, off.growth_hours, off.cpu_share, off.gpu_memory_share)

@@ -6,7 +6,7 @@ import pytest
 
 from schemas.events.platform import Gpu, Heartbeat
 from services.monitoring.shortage_news import news, size
-from services.monitoring.shortages import Processes, ResourceLimits
+from services.monitoring.shortages import Processes, ShortageLimits
 
 GIB = 1024**3
 START = datetime(2024, 3, 1, tzinfo=UTC)
@@ -16,7 +16,7 @@ PERIOD = 10  # seconds
 class Watched:
     """One process, beat by beat."""
 
-    def __init__(self, limits: ResourceLimits = ResourceLimits()) -> None:  # noqa: B008 - frozen
+    def __init__(self, limits: ShortageLimits = ShortageLimits()) -> None:  # noqa: B008 - frozen
         self.processes = Processes(limits)
         self.seconds = 0.0
         self.processed = 0
@@ -133,6 +133,13 @@ def test_a_long_training_with_a_request_that_waits_is_no_shortage() -> None:
     assert watched.short == set()
 
 
+def test_a_burst_at_the_end_of_busy_minutes_is_no_shortage_yet() -> None:
+    watched = Watched()
+    for k in range(60):
+        watched.beat(cpu=2.0, lag=0 if k < 45 else 100_000, done=1000)
+        assert watched.short == set()
+
+
 def test_partitions_that_come_and_go_are_no_trend() -> None:
     watched = Watched()
     for k in range(100):
@@ -149,8 +156,16 @@ def test_a_gpu_that_is_nearly_full_is_short_of_memory() -> None:
     assert watched.short == set()
 
 
+def test_a_full_gpu_that_does_not_always_answer_is_told_still() -> None:
+    watched = Watched()
+    for k in range(12):
+        watched.beat(gpu=None if k % 6 == 5 else 0.97)
+    watched.beat(gpu=0.97)
+    assert watched.short == {"gpu_memory"}
+
+
 def test_each_can_be_switched_off() -> None:
-    watched = Watched(ResourceLimits(memory_share=None, growth_hours=None, cpu_share=None, gpu_memory_share=None))
+    watched = Watched(ShortageLimits(memory_share=None, growth_hours=None, cpu_share=None, gpu_memory_share=None))
     for k in range(2000):
         watched.beat(memory=0.1 + 0.0004 * k, cpu=2.0, lag=1000 * k, gpu=1.0)
     assert watched.short == set()

@@ -25,8 +25,9 @@ class Driver:
 
     NVMLError = DriverError
 
-    def __init__(self, *, listed: list[tuple[int, int | None]], **failing: bool) -> None:
+    def __init__(self, *, listed: list[tuple[int, int | None]], devices: int = 1, **failing: bool) -> None:
         self.listed = listed
+        self.devices = devices
         self.failing = failing
 
     def _may_fail(self, name: str) -> None:
@@ -37,9 +38,11 @@ class Driver:
         self._may_fail("init")
 
     def nvmlDeviceGetCount(self) -> int:  # noqa: N802
-        return 1
+        return self.devices
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
+        if index == 1:
+            self._may_fail("second")
         return index
 
     def nvmlDeviceGetName(self, device: int) -> str:  # noqa: N802
@@ -53,15 +56,19 @@ class Driver:
         self._may_fail("utilisation")
         return SimpleNamespace(gpu=25)
 
-    def nvmlDeviceGetComputeRunningProcesses(self, _: int) -> list[Any]:  # noqa: N802
+    def nvmlDeviceGetComputeRunningProcesses(self, device: int) -> list[Any]:  # noqa: N802
         self._may_fail("processes")
-        return [SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in self.listed]
+        return [] if device else [SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in self.listed]
 
 
 def gpus(
-    *, computing: bool = False, listed: Callable[[int], list[tuple[int, int | None]]] | None = None, **failing: bool
+    *,
+    computing: bool = False,
+    listed: Callable[[int], list[tuple[int, int | None]]] | None = None,
+    devices: int = 1,
+    **failing: bool,
 ) -> Gpus:
-    driver = Driver(listed=(listed or (lambda _: []))(os.getpid()), **failing)
+    driver = Driver(listed=(listed or (lambda _: []))(os.getpid()), devices=devices, **failing)
     return Gpus.found(lambda: driver, lambda: computing)
 
 
@@ -82,6 +89,18 @@ def test_a_process_that_the_driver_lists_is_told_its_own_part() -> None:
     [gpu] = gpus(listed=lambda own: [(own, GIB), (own + 1, 2 * GIB)]).read()
     assert (gpu.index, gpu.name, gpu.utilisation) == (0, "made up 0", 0.25)
     assert (gpu.memory_bytes, gpu.memory_total_bytes, gpu.own_memory_bytes) == (3 * GIB, 8 * GIB, GIB)
+
+
+def test_a_process_that_is_listed_on_a_device_says_nothing_of_its_neighbours() -> None:
+    [gpu] = gpus(computing=True, listed=lambda own: [(own, GIB)], devices=3).read()
+    assert gpu.index == 0
+
+
+def test_a_device_that_is_lost_takes_no_other_with_it() -> None:
+    with structlog.testing.capture_logs() as said:
+        found = gpus(computing=True, devices=3, second=True).read()
+    assert [gpu.index for gpu in found] == [0, 2]
+    assert [(each["event"], each["index"]) for each in said] == [("a GPU does not answer", 1)]
 
 
 @pytest.mark.parametrize("failing", ["none", "processes"])

@@ -98,5 +98,7 @@ async def test_a_driver_that_breaks_or_hangs_costs_no_heartbeat(*, hang: bool, m
     async with beats:
         for _ in range(3):
             assert (await asyncio.wait_for(publisher.sent.get(), 5)).gpus == ()
+    # The end of the process must not wait for it.
+    assert not hang or [each.daemon for each in threading.enumerate() if each.name == "gpus"] == [True]
     released.set()
     assert len(asked) == 1
