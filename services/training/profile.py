@@ -9,6 +9,7 @@ import numpy.typing as npt
 from schemas.definitions import FeatureSet, TargetType
 from schemas.events.training import ModelInput, ReferenceProfile
 from schemas.groups import describe_groups
+from schemas.probability_bins import count_cases
 from schemas.reference import describe, describe_numbers, name_of
 from services.training.dataset import Dataset
 from services.training.reference_windows import Windows
@@ -25,8 +26,11 @@ def reference(
     quality: dict[str, float | None],
     cut: Windows | None,
     grouping: Sequence[str] = (),
+    truth: npt.NDArray[np.int64] | None = None,
 ) -> ReferenceProfile:
     """Features and the groups of those ``grouping`` over the rows the model learned from; prediction, labels and quality over the test rows, which come later.
+
+    ``truth``: the class position of each test row of a classifier, -1 for a class that it does not know.
 
     The blocks are kept apart in time: a reference taken at random from all rows would promise a quality that no model keeps.
     """
@@ -49,6 +53,7 @@ def reference(
         labels=dict(sorted(labels.items())),
         quality=quality,
         groups=groups,
+        probabilities={} if truth is None else _probabilities(target, predicted, truth),
         windows=() if cut is None else cut.described(dataset, described, prediction, watched, groups),
     )
 
@@ -58,6 +63,16 @@ def prediction_of(target: TargetType, predicted: npt.NDArray[np.float64]) -> npt
     if target is TargetType.REGRESSION:
         return predicted
     return predicted[:, 1] if target is TargetType.BINARY else predicted.max(axis=1)
+
+
+def _probabilities(
+    target: TargetType, predicted: npt.NDArray[np.float64], truth: npt.NDArray[np.int64]
+) -> dict[str, tuple[int, ...]]:
+    classes = np.arange(predicted.shape[1])
+    chosen, happened = predicted.argmax(axis=1)[:, None] == classes, truth[:, None] == classes
+    if target is TargetType.BINARY:  # the positive class says it all
+        predicted, chosen, happened = predicted[:, 1:], chosen[:, 1:], happened[:, 1:]
+    return {name: tuple(counts.tolist()) for name, counts in count_cases(predicted, chosen, happened).items()}
 
 
 def golden(

@@ -151,6 +151,7 @@ def _candidate(job: Job, subject: Subject, fitted: Fitted, artifact: bytes, cloc
             quality,
             windows_of(subject.model, job.as_of, lambda rows: _quality(subject, predicted, rows)),
             published_groups(subject.model, subject.feature_set),
+            None if subject.target is TargetType.REGRESSION else subject.truth[blocks.test_rows].astype(np.int64),
         ),
         golden=profile.golden(subject.dataset.rows(names, blocks.test_rows), subject.feature_set, subject.inputs),
         lineage=Lineage(
