@@ -1,8 +1,8 @@
 """How often what a model gave a probability really happened: a curve fitted to labelled counts, with how unsure it is.
 
 Log-odds are mapped by a line (Platt 1999; for log-odds Cox 1958), whose intercept and slope are drawn towards 0 and 1 as far as there
-are few labels: ``logit P(hit) = a + b · logit p``. It needs few labels, keeps the order of scores and has a covariance. Isotonic
-regression was measured beside it (docs/monitoring.md): it is no better even with 20,000 labels and worse with few.
+are few labels: ``logit P(hit) = a + b · logit p``. It needs few labels and has a covariance. Isotonic regression was measured beside it
+(docs/monitoring.md): it is worse with few labels, and better with 1,000 or more in ROC AUC only, where no line fits.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,8 @@ from services.monitoring.tallies import Counts, Floats, Tally
 WINDOWS: Final = 20  # labelled windows that a calibration is fitted to, the latest
 PRIOR: Final = (1.0, 0.5)  # standard deviations of intercept and slope around 0 and 1, before any label
 STEPS: Final = 25  # Newton's; fewer than ten are needed
-CLOSE: Final = 1e-12
+CLOSE: Final = 1e-9
+ROUNDING: Final = 1e-12  # relative, of a likelihood
 
 Basis = Literal["labels", "test_block", "none"]
 Line = tuple[float, float]
@@ -96,7 +97,7 @@ def _climbed(
         return float((hits * odds - cases * np.logaddexp(0, odds)).sum() - (weights * (at - middle) ** 2).sum() / 2)
 
     now, share = height(line), 1.0
-    while height(line + share * step) < now and share > CLOSE:
+    while height(line + share * step) < now - ROUNDING * abs(now) and share > CLOSE:
         share /= 2
     found: Floats = line + share * step
     return found
