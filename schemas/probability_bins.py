@@ -18,8 +18,10 @@ Mask = NDArray[np.bool_]
 BINS: Final = 320
 LARGEST: Final = 16.0  # log-odds; probabilities nearer to 0 or 1 than 1.1e-7 are in the outermost bins
 STEP: Final = 2 * LARGEST / BINS
-LOG_ODDS: Final[Floats] = -LARGEST + STEP * (np.arange(BINS) + 0.5)  # [BINS] at the middle of each bin
-EDGES: Final[Floats] = 1 / (1 + np.exp(-(-LARGEST + STEP * np.arange(1, BINS))))  # [BINS - 1] inner edges, probabilities
+LOG_ODDS: Final[Floats] = np.arange(0.5, BINS) * STEP - LARGEST  # [BINS] at the middle of each bin
+EDGES: Final[Floats] = 1 / (
+    1 + np.exp(LARGEST - STEP * np.arange(1.0, BINS))
+)  # [BINS - 1] inner edges, as probabilities
 CHOSEN: Final = "chosen"
 OTHER: Final = "other"
 HIT: Final = ":hit"

@@ -106,7 +106,6 @@ def _climbed(
 def _summed(found: Iterable[Mapping[str, Counts]]) -> dict[str, Counts]:
     total = {name: np.zeros(BINS, dtype=np.int64) for name in (*SERVED, *HITS)}
     for counts in found:
-        for name, held in total.items():
-            if len(counts.get(name, ())) == BINS:
-                held += counts[name]
+        usable = {name: counts[name] for name in total if len(counts.get(name, ())) == BINS}
+        total |= {name: total[name] + held for name, held in usable.items()}
     return total

@@ -209,9 +209,7 @@ class Judging:
         self._outgoing.append(window_message(closed))
         return closed
 
-    def _estimates(
-        self, page: Page, tally: Tally, watched: Watched, artifact: Artifact | None
-    ) -> list[ChannelResult]:
+    def _estimates(self, page: Page, tally: Tally, watched: Watched, artifact: Artifact | None) -> list[ChannelResult]:
         """What quality probably is; the first that was said is kept, to be compared with what it turns out to be."""
         target = watched.definition.spec.target.type
         calibration = calibration_of(target, self._book.labelled(page, CALIBRATED_ON), artifact)

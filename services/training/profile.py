@@ -26,11 +26,8 @@ def reference(
     quality: dict[str, float | None],
     cut: Windows | None,
     grouping: Sequence[str] = (),
-    truth: npt.NDArray[np.int64] | None = None,
 ) -> ReferenceProfile:
     """Features and the groups of those ``grouping`` over the rows the model learned from; prediction, labels and quality over the test rows, which come later.
-
-    ``truth``: the class position of each test row of a classifier, -1 for a class that it does not know.
 
     The blocks are kept apart in time: a reference taken at random from all rows would promise a quality that no model keeps.
     """
@@ -53,7 +50,6 @@ def reference(
         labels=dict(sorted(labels.items())),
         quality=quality,
         groups=groups,
-        probabilities={} if truth is None else _probabilities(target, predicted, truth),
         windows=() if cut is None else cut.described(dataset, described, prediction, watched, groups),
     )
 
@@ -65,9 +61,15 @@ def prediction_of(target: TargetType, predicted: npt.NDArray[np.float64]) -> npt
     return predicted[:, 1] if target is TargetType.BINARY else predicted.max(axis=1)
 
 
-def _probabilities(
-    target: TargetType, predicted: npt.NDArray[np.float64], truth: npt.NDArray[np.int64]
+def probabilities(
+    target: TargetType, predicted: npt.NDArray[np.float64], truth: npt.NDArray[Any]
 ) -> dict[str, tuple[int, ...]]:
+    """How often what a classifier gave a probability happened in the test rows, as `schemas.probability_bins.count_cases`.
+
+    ``predicted`` [rows, classes]; ``truth`` [rows]: positions of classes, -1 for one that the model does not know. Nothing of regressions.
+    """
+    if target is TargetType.REGRESSION:
+        return {}
     classes = np.arange(predicted.shape[1])
     chosen, happened = predicted.argmax(axis=1)[:, None] == classes, truth[:, None] == classes
     if target is TargetType.BINARY:  # the positive class says it all

@@ -11,13 +11,13 @@ from monitoring_stream import Partition, Rows, Verdicts, hours, records
 
 from schemas.definitions import TargetType
 from schemas.topics import LABELS_VALIDATED, PREDICTIONS
-from shared.records import Outgoing
 from services.monitoring.calibration import calibration_of
 from services.monitoring.estimates import estimates
 from services.monitoring.inputs import Outputs
 from services.monitoring.joins import Pair
 from services.monitoring.probabilities import tally_outcomes, tally_probabilities
 from services.monitoring.tallies import Tally, merged
+from shared.records import Outgoing
 
 scores = st.one_of(st.floats(0, 1), st.floats(allow_nan=True, allow_infinity=True), st.none())
 rows = st.lists(st.tuples(scores, st.booleans(), st.booleans()), min_size=60, max_size=120)
