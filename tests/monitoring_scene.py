@@ -68,9 +68,15 @@ async def closed_windows(settings: PlatformSettings, count: int) -> list[ClosedW
 def last_revisions(windows: Sequence[ClosedWindow]) -> dict[Any, dict[str, Any]]:
     """The last revision of each window, without its number."""
     return {
-        (w.version, w.route, w.lane, w.window.start): w.model_dump(exclude={"revision"})
+        (w.version, w.route, w.lane, w.window.start): without_estimates(w).model_dump(exclude={"revision"})
         for w in sorted(windows, key=lambda w: w.revision)
     }
+
+
+def without_estimates(window: ClosedWindow) -> ClosedWindow:
+    """Estimates depend on which labels were known when the window closed, so on how two topics were interleaved."""
+    rows = tuple(row for row in window.channels if not row.channel.startswith("estimate"))
+    return window.model_copy(update={"channels": rows})
 
 
 def _outgoing(topic: Topic, bodies: Sequence[Contract], partition: int) -> list[Outgoing]:

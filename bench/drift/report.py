@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Final
 
 from bench.drift import plots
@@ -35,8 +36,11 @@ def write(results: Mapping[str, Any]) -> None:
         text = _between(text, "delays", delays(results["delays"]))
     if "throughput" in results:
         text = _between(text, "throughput", throughput(results["throughput"]))
+    if "calibrators" in results:
+        text = _between(text, "calibrators", calibrators(results["calibrators"]))
     if "year" in results:
         text = _between(text, "year", year(results["year"]))
+        text = _between(text, "estimates", estimates(results["year"]["estimates"]))
         (images / "year.svg").write_text(plots.year(results["year"]["evidence"], results["year"]["episodes"]))
     if "injected" in results:
         text = _between(text, "injected", injected(results["injected"]))
@@ -150,6 +154,44 @@ def injected(found: Sequence[Mapping[str, Any]]) -> str:
     told = sum(each["severity"] is not None for each in found)
     right = sum(each["right"] for each in found)
     return f"{told} of {len(found)} told on the day, {right} with the broken feature first.\n\n{_table(head, rows)}"
+
+
+def calibrators(found: Sequence[Mapping[str, Any]]) -> str:
+    """A row a kind of scores and number of labels."""
+    ways = ("none", "line", "isotonic")
+    head = ["scores are", "labels", *(f"ROC AUC, {way}" for way in ways), *(f"log loss, {way}" for way in ways)]
+    rows = [
+        [
+            each["kind"],
+            f"{each['labels']:,}",
+            *(f"{each[way][metric]:.3f}" for metric in ("roc_auc", "log_loss") for way in ways),
+        ]
+        for each in found
+    ]
+    return _table(head, rows)
+
+
+def estimates(found: Sequence[Sequence[Any]]) -> str:
+    """A row a month: means over its windows, and in how many the interval held what was measured."""
+    months: dict[str, dict[str, list[Sequence[Any]]]] = {}
+    for each in found:
+        for month in (each[0][:7], "all"):
+            months.setdefault(month, {}).setdefault(each[1], []).append(each)
+    names = {"roc_auc": "ROC AUC", "log_loss": "log loss"}
+    head = ["month", "windows"]
+    for shown in names.values():
+        head += [f"{shown} estimated", "measured", "mean error", "in interval"]
+    rows = []
+    for month in sorted(months):
+        row = [month, str(len(months[month]["log_loss"]))]
+        for name in names:
+            windows = months[month][name]
+            estimated, measured = fmean(each[2] for each in windows), fmean(each[5] for each in windows)
+            error = fmean(abs(each[2] - each[5]) for each in windows)
+            held = fmean(each[3] <= each[5] <= each[4] for each in windows)
+            row += [f"{estimated:.3f}", f"{measured:.3f}", f"{error:.3f}", f"{held:.0%}"]
+        rows.append(row)
+    return _table(head, rows)
 
 
 def _shares(found: Mapping[str, Any]) -> dict[str, tuple[float, float]]:

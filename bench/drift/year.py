@@ -62,8 +62,34 @@ class Happened:
                 ended[key] = alert.window.end
         return [(alert, ended.get(key)) for key, alert in first.items()]
 
+    def estimates(self) -> Iterator[list[Any]]:
+        """Start, metric, estimate, its interval, what was measured later, labelled rows, what was calibrated on: a row a champion's window."""
+        first = {
+            (window.lane, window.version, window.window.start): window
+            for window in self.windows
+            if window.revision == 1
+        }
+        for (lane, version, start), quality in first.items():
+            if lane != "quality" or (served := first.get(("performance", version, start))) is None:
+                continue
+            measured = {row.channel: row.value for row in quality.channels}
+            basis = next(row.statistic for row in served.channels if row.channel == "estimate:calibration")
+            for row in served.channels:
+                value = measured.get(f"quality:{row.statistic}")
+                if row.channel == f"estimate:{row.statistic}" and row.value is not None and value is not None:
+                    yield [
+                        f"{start:%Y-%m-%d}",
+                        row.statistic,
+                        row.value,
+                        row.low,
+                        row.high,
+                        value,
+                        quality.labelled,
+                        basis,
+                    ]
+
     def document(self) -> dict[str, Any]:
-        """As JSON: champions, episodes, and each window's evidence by detector."""
+        """As JSON: champions, episodes, each window's evidence by detector, and its estimated beside its measured quality."""
         return {
             "champions": [[f"{at:%Y-%m-%d}", version, reason, auc] for at, version, reason, auc in self.champions],
             "episodes": [
@@ -84,6 +110,7 @@ class Happened:
                 for row in window.channels
                 if row.channel.startswith("evidence:")
             ],
+            "estimates": list(self.estimates()),
             "state_bytes": self.state_bytes,
         }
 

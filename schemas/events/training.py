@@ -173,6 +173,9 @@ class ReferenceProfile(Contract):
     prediction: NumericReference | None = None  # score (binary: probability of the positive class), or value
     labels: dict[str, int] = {}  # classes: how often each stood in the test rows
     quality: dict[str, float | None] = {}  # metrics on the test rows
+    probabilities: dict[
+        str, tuple[int, ...]
+    ] = {}  # of classifiers: `schemas.probability_bins.count_cases` of the test rows
     groups: dict[str, CategoricalReference] = {}  # by grouping feature: rows of the training data in each group
     windows: tuple[
         ReferenceWindow, ...

@@ -20,7 +20,7 @@ from services.monitoring.channels import (
     group_channels,
     prediction_channels,
 )
-from services.monitoring.tallies import Floats, significant
+from services.monitoring.tallies import Counts, Floats, significant
 from services.monitoring.window_values import WindowValues
 from services.monitoring.windows import micros
 
@@ -47,6 +47,7 @@ class Artifact:
     windows: WindowValues = field(default_factory=WindowValues)
     groups: Mapping[str, CategoricalBinning] = field(default_factory=dict)
     group_channels: tuple[Channel, ...] = ()  # of all groups
+    probabilities: Mapping[str, Counts] = field(default_factory=dict)  # of its test rows, with what happened
     judged_groups: tuple[Channel, ...] = ()  # of those that are no category of an input anyway, and not rare
 
     def noise(self, channel: str) -> float:
@@ -83,6 +84,7 @@ def artifact_of(candidate: Candidate) -> Artifact:
         groups=groups,
         group_channels=shares,
         judged_groups=judged,
+        probabilities={name: np.array(held, dtype=np.int64) for name, held in reference.probabilities.items()},
         windows=WindowValues.of_windows(
             {
                 micros(window.start): _seen(window, (*inputs, *outputs, *judged), list(correlated))

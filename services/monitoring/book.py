@@ -76,6 +76,7 @@ class Page:
     feature_set: str
     digest: str | None
     published: int = 0
+    estimates: dict[str, float] = field(default_factory=dict)  # what was first said of quality, before labels
     parts: dict[int, Part] = field(default_factory=dict)
 
     @classmethod
@@ -121,6 +122,7 @@ class Page:
             "feature_set": self.feature_set,
             "digest": self.digest,
             "published": self.published,
+            "estimates": self.estimates,
         }
 
     @classmethod
@@ -194,6 +196,16 @@ class Book:
         return (
             max(enough) if enough else max(rows, key=lambda version: (rows[version], version), default=window.version)
         )
+
+    def labelled(self, page: Page, count: int) -> list[Tally]:
+        """The last ``count`` published quality windows of the version of ``page``, on whichever route, that were due when it closed."""
+        same = page.window.model, page.window.version
+        found = [
+            other
+            for window, other in self.pages.items()
+            if window[:2] == same and window.lane == "quality" and other.published and other.closed_at <= page.closes_at
+        ]
+        return [other.tally() for other in sorted(found, key=lambda each: (each.end, each.window))[-count:]]
 
     def quality_ready(self, page: Page) -> bool:
         """Whether every partition with rows has reported the quality of ``page``'s window."""

@@ -7,16 +7,18 @@ from typing import Any, Final
 from schemas.envelope import header
 from schemas.events.monitoring import Alert, AlertCommand, ChannelResult, ClosedWindow, Comparison, Profile, Progress
 from schemas.reasons import RefusedRecordError
-from services.monitoring import verdicts
+from services.monitoring import estimates, verdicts
 from services.monitoring.alerting import Memory, command, observe
-from services.monitoring.artifacts import THROUGHPUT
+from services.monitoring.artifacts import THROUGHPUT, Artifact
 from services.monitoring.book import Book, Page, Part, Window
+from services.monitoring.calibration import WINDOWS as CALIBRATED_ON
+from services.monitoring.calibration import calibration_of
 from services.monitoring.checkpoints import VERDICTS, Checkpoint, under
 from services.monitoring.comparing import Comparisons
 from services.monitoring.entries import Entry
 from services.monitoring.history import Histories
 from services.monitoring.judgement import Case, judge, remembered
-from services.monitoring.knowledge import Knowledge, Series
+from services.monitoring.knowledge import Knowledge, Series, Watched
 from services.monitoring.observations import observations
 from services.monitoring.publications import alert_message, window_message
 from services.monitoring.quality import LABELLED
@@ -191,8 +193,11 @@ class Judging:
             channels = verdicts.performance(tally, seconds, watched, artifact, history, self._p99_limit_ms)
             change = self._histories.change(page.window) if page.window.route == "champion" else None
             channels += [] if change is None else uplifts(watched, channels, change, page.window.start)
+            channels += self._estimates(page, tally, watched, artifact)
         else:
             channels = verdicts.labelled_quality(tally, watched, artifact, history)
+            served = self._book.pages.get(page.window.predictions)
+            channels += estimates.errors(served.estimates, channels) if served is not None else []
         page.published += 1
         self._keep(page)
         comparisons: tuple[Comparison, ...] = ()
@@ -203,6 +208,15 @@ class Judging:
         closed = _closed(page, tally, channels, moment(page.closed_at), comparisons)
         self._outgoing.append(window_message(closed))
         return closed
+
+    def _estimates(self, page: Page, tally: Tally, watched: Watched, artifact: Artifact | None) -> list[ChannelResult]:
+        """What quality probably is; the first that was said is kept, to be compared with what it turns out to be."""
+        target = watched.definition.spec.target.type
+        calibration = calibration_of(target, self._book.labelled(page, CALIBRATED_ON), artifact)
+        found = estimates.estimates(target, tally, calibration)
+        if not page.published:
+            page.estimates = estimates.values(found)
+        return found
 
     def _judge(self, case: Case, measured: list[ChannelResult]) -> list[ChannelResult]:
         """What the lanes add to a window that is published for the first time; a correction moves no evidence."""

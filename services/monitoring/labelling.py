@@ -5,12 +5,14 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from schemas.definitions import TargetType
 from services.monitoring import inputs, quality
 from services.monitoring.entries import KEPT_AT_LEAST, KEPT_WINDOWS, Entry
 from services.monitoring.fairness import tally_groups
 from services.monitoring.joins import AwaitingLabel, JoinStore, ObservedLabel, Place
 from services.monitoring.knowledge import Knowledge, Series
 from services.monitoring.pairing import tally_twins
+from services.monitoring.probabilities import tally_outcomes
 from services.monitoring.tallies import Tally
 from services.monitoring.windows import WindowPolicy, micros
 
@@ -51,6 +53,8 @@ class Labelling:
         """Let the rows that were served wait for labels, if their window is one of ``windows``."""
         awaiting = []
         groups = self._groups(series, rows)
+        watched = self._knowledge.watched(series.model)
+        binary = watched is not None and watched.definition.spec.target.type is TargetType.BINARY
         for place, (row, time) in enumerate(zip(rows, appended, strict=True)):
             occurred = micros(row.occurred_at)
             start, output = occurred - occurred % every, row.outputs
@@ -64,7 +68,7 @@ class Labelling:
                     row.event_id,
                     output.score if output.score is not None else output.value,
                     output.label,
-                    output.probabilities if output.score is None else None,
+                    None if binary else output.probabilities,
                     time,
                     groups[place] if groups else None,
                 )
@@ -125,6 +129,7 @@ class Labelling:
         classes, groups = (artifact.classes, artifact.groups) if artifact else ((), {})
         target, pairs = watched.definition.spec.target.type, self._store.pairs(place)
         tally = quality.tally_pairs(target, classes, pairs, rows)
+        tally_outcomes(target, classes, pairs, tally)
         tally_groups(target, classes, pairs, groups, tally)
         if entry.series.route == "shadow":
             twins = self._store.twins(place)

@@ -1,7 +1,7 @@
 """Profiles: the rows of a segment counted per window, vectorised over rows.
 
-Names in a tally: counts ``feature:<name>``, ``group:<name>``, ``products``, ``prediction``, ``class``, ``latency:<queue|inference|e2e>``; sums ``rows``,
-``failed``, ``score`` (fixed point) and ``kpi:…``.
+Names in a tally: counts ``feature:<name>``, ``group:<name>``, ``products``, ``prediction``, ``probability:<chosen|other>``, ``class``,
+``latency:<queue|inference|e2e>``; sums ``rows``, ``failed``, ``score`` (fixed point) and ``kpi:…``.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ from services.monitoring.inputs import Prediction
 from services.monitoring.knowledge import Watched
 from services.monitoring.kpi_frames import kpi_frame
 from services.monitoring.kpis import tally_parts
+from services.monitoring.probabilities import tally_probabilities
 from services.monitoring.tallies import Counts, Tally, fixed_sum
 from services.monitoring.windows import micros
 
@@ -42,6 +43,7 @@ def tally_rows(
     if artifact is not None:
         _features(rows, artifact, place, windows)
     _predictions(rows, artifact, place, served, windows)
+    _probabilities(rows, watched, artifact, place, served, windows)
     _latencies(rows, appended, place, windows)
     if watched.kpis:
         _kpis(rows, watched, place, served, windows)
@@ -84,6 +86,22 @@ def _predictions(
         known = {str(value): position for position, value in enumerate(artifact.classes)}
         codes = np.fromiter((known.get(str(o.label), len(known)) for o in outputs), dtype=np.int64, count=len(outputs))
         _count("class", codes, len(known) + 1, where, windows)
+
+
+def _probabilities(
+    rows: Sequence[Prediction],
+    watched: Watched,
+    artifact: Artifact | None,
+    place: Codes,
+    served: NDArray[np.bool_],
+    windows: Sequence[Tally],
+) -> None:
+    target, classes = watched.definition.spec.target.type, artifact.classes if artifact is not None else ()
+    outputs = [row.outputs for row in rows if row.status == "ok" and row.outputs is not None]
+    where = place[served].tolist()
+    for position, tally in enumerate(windows):
+        mine = [output for output, at in zip(outputs, where, strict=True) if at == position]
+        tally_probabilities(target, classes, mine, tally)
 
 
 def _latencies(rows: Sequence[Prediction], appended: Sequence[int], place: Codes, windows: Sequence[Tally]) -> None:

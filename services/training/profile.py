@@ -9,6 +9,7 @@ import numpy.typing as npt
 from schemas.definitions import FeatureSet, TargetType
 from schemas.events.training import ModelInput, ReferenceProfile
 from schemas.groups import describe_groups
+from schemas.probability_bins import count_cases
 from schemas.reference import describe, describe_numbers, name_of
 from services.training.dataset import Dataset
 from services.training.reference_windows import Windows
@@ -58,6 +59,22 @@ def prediction_of(target: TargetType, predicted: npt.NDArray[np.float64]) -> npt
     if target is TargetType.REGRESSION:
         return predicted
     return predicted[:, 1] if target is TargetType.BINARY else predicted.max(axis=1)
+
+
+def probabilities(
+    target: TargetType, predicted: npt.NDArray[np.float64], truth: npt.NDArray[Any]
+) -> dict[str, tuple[int, ...]]:
+    """How often what a classifier gave a probability happened in the test rows, as `schemas.probability_bins.count_cases`.
+
+    ``predicted`` [rows, classes]; ``truth`` [rows]: positions of classes, -1 for one that the model does not know. Nothing of regressions.
+    """
+    if target is TargetType.REGRESSION:
+        return {}
+    classes = np.arange(predicted.shape[1])
+    chosen, happened = predicted.argmax(axis=1)[:, None] == classes, truth[:, None] == classes
+    if target is TargetType.BINARY:  # the positive class says it all
+        predicted, chosen, happened = predicted[:, 1:], chosen[:, 1:], happened[:, 1:]
+    return {name: tuple(counts.tolist()) for name, counts in count_cases(predicted, chosen, happened).items()}
 
 
 def golden(

@@ -125,6 +125,7 @@ def _candidate(job: Job, subject: Subject, fitted: Fitted, artifact: bytes, cloc
     quality = dict(metrics)  # what a repetition gives again; latency is the machine's
     metrics["onnx_latency_ms"] = scorer.latency(held_out, 1)
     metrics["onnx_batch_latency_ms"] = scorer.latency(held_out, min(LATENCY_ROWS, len(scored)))
+    given = profile.probabilities(subject.target, predicted, subject.truth[blocks.test_rows])
     groups = grouping_features(subject.model, subject.feature_set)
     columns = {name: [row[name] for row in subject.dataset.rows((name,), blocks.test_rows)] for name in groups}
     names = tuple(name for entry in subject.inputs for name in entry.features)
@@ -151,7 +152,7 @@ def _candidate(job: Job, subject: Subject, fitted: Fitted, artifact: bytes, cloc
             quality,
             windows_of(subject.model, job.as_of, lambda rows: _quality(subject, predicted, rows)),
             published_groups(subject.model, subject.feature_set),
-        ),
+        ).model_copy(update={"probabilities": given}),
         golden=profile.golden(subject.dataset.rows(names, blocks.test_rows), subject.feature_set, subject.inputs),
         lineage=Lineage(
             source="trained",

@@ -84,6 +84,9 @@ def test_the_reference_covers_the_fitted_rows_and_the_quality_the_later_test_row
     assert reference.prediction is not None
     assert sum(reference.prediction.counts) == 80
     assert reference.quality["roc_auc"] == candidate.metrics["roc_auc"]
+    given = {name: sum(counts) for name, counts in reference.probabilities.items()}
+    assert given["chosen"] + given["other"] == 80
+    assert given["chosen:hit"] + given["other:hit"] == reference.labels["true"]
 
 
 def test_the_reference_is_also_given_by_windows_and_their_counts_are_those_of_their_rows(tmp_path: Path) -> None:
@@ -186,6 +189,13 @@ def test_every_kind_of_target_is_learned(tmp_path: Path, kind: str, estimator: s
         candidate.classes == {"multiclass": ("high", "low", "middle"), "regression": (), "binary": (False, True)}[kind]
     )
     assert (candidate.outputs.value is not None) == (kind == "regression")
+    assert candidate.reference is not None
+    given = {name: sum(counts) for name, counts in candidate.reference.probabilities.items()}
+    if kind == "multiclass":  # a case for each class of each row, one of which was chosen and one of which happened
+        rows = sum(candidate.reference.labels.values())
+        assert (given["chosen"], given["other"], given["chosen:hit"] + given["other:hit"]) == (rows, 2 * rows, rows)
+        assert given["chosen:hit"] / rows == pytest.approx(candidate.metrics["accuracy"])
+    assert bool(given) == (kind != "regression")
 
 
 def test_the_same_data_set_and_seed_give_the_same_artifact_whatever_the_run(tmp_path: Path) -> None:
