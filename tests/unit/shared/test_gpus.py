@@ -9,8 +9,8 @@ from typing import Any
 
 import pynvml
 import pytest
-import structlog
 
+from shared import gpus as module
 from shared.gpus import Gpus, computes
 
 GIB = 1024**3
@@ -18,6 +18,24 @@ GIB = 1024**3
 
 class DriverError(Exception):
     """What the library raises."""
+
+
+class Said:
+    """What is logged, whatever level other tests have set."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, int]] = []
+
+    def warning(self, event: str, **fields: Any) -> None:
+        self.lines.append((event, fields["index"]))
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> Said:
+    """The log of the module."""
+    found = Said()
+    monkeypatch.setattr(module, "log", found)
+    return found
 
 
 class Driver:
@@ -72,12 +90,11 @@ def gpus(
     return Gpus.found(lambda: driver, lambda: computing)
 
 
-def test_the_real_library_finds_none_on_a_machine_without_a_driver() -> None:
+def test_the_real_library_finds_none_on_a_machine_without_a_driver(said: Said) -> None:
     with pytest.raises(pynvml.NVMLError):
         pynvml.nvmlInit()
-    with structlog.testing.capture_logs() as said:
-        found = Gpus.found()
-        assert (bool(found), found.read(), said) == (False, (), [])
+    found = Gpus.found()
+    assert (bool(found), found.read(), said.lines) == (False, (), [])
 
 
 def test_without_the_library_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,11 +113,10 @@ def test_a_process_that_is_listed_on_a_device_says_nothing_of_its_neighbours() -
     assert gpu.index == 0
 
 
-def test_a_device_that_is_lost_takes_no_other_with_it() -> None:
-    with structlog.testing.capture_logs() as said:
-        found = gpus(computing=True, devices=3, second=True).read()
+def test_a_device_that_is_lost_takes_no_other_with_it(said: Said) -> None:
+    found = gpus(computing=True, devices=3, second=True).read()
     assert [gpu.index for gpu in found] == [0, 2]
-    assert [(each["event"], each["index"]) for each in said] == [("a GPU does not answer", 1)]
+    assert said.lines == [("a GPU does not answer", 1)]
 
 
 @pytest.mark.parametrize("failing", ["none", "processes"])
@@ -118,11 +134,10 @@ def test_a_device_that_does_not_tell_its_utilisation_is_shown_without() -> None:
     assert gpu.utilisation is None
 
 
-def test_a_device_that_does_not_answer_is_left_out_and_said_once() -> None:
+def test_a_device_that_does_not_answer_is_left_out_and_said_once(said: Said) -> None:
     found = gpus(computing=True, memory=True)
-    with structlog.testing.capture_logs() as said:
-        assert [found.read(), found.read()] == [(), ()]
-    assert [each["event"] for each in said] == ["a GPU does not answer"]
+    assert [found.read(), found.read()] == [(), ()]
+    assert said.lines == [("a GPU does not answer", 0)]
 
 
 def test_who_has_cuda_in_memory_computes(tmp_path: Path) -> None:
