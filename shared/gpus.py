@@ -56,15 +56,13 @@ class Gpus:
         return tuple(self._used())
 
     def _used(self) -> Iterator[Gpu]:
-        owned = {index: self._own(device) for index, device in self._devices.items()}
-        if all(own is None for own in owned.values()) and not (owned and self._cuda()):
-            return
-        listed = any(own is not None for own in owned.values())
-        for index, own in owned.items():
-            if listed and own is None:
-                continue
+        own = {index: self._own(device) for index, device in self._devices.items()}
+        used = [index for index, memory in own.items() if memory is not None]
+        if not used and own and self._cuda():
+            used = list(own)
+        for index in used:
             try:
-                yield self._gpu(index, self._devices[index], own)
+                yield self._gpu(index, self._devices[index], own[index])
             except self._nvml.NVMLError as error:
                 if not self._told:
                     log.warning("a GPU does not answer", index=index, why=str(error))

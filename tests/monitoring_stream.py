@@ -382,11 +382,7 @@ class Verdicts:
         for item in outgoing:
             batch.append(StoredRecord(NAMES.name(topic), 0, self.offset, 0, item.key, item.value, list(item.headers)))
             self.offset += 1
-        for item in self.judging.process(batch):
-            if item.topic is MONITORING_STATE:
-                self.state.apply(StoredRecord("", 0, 0, 0, item.key, item.value))
-            else:
-                self.published.append(item)
+        keep(self.judging.process(batch), self.state, self.published)
 
     @property
     def windows(self) -> list[ClosedWindow]:
@@ -395,6 +391,20 @@ class Verdicts:
     @property
     def alerts(self) -> list[Alert]:
         return bodies(self.published, ALERTS, Alert)
+
+
+def keep(outgoing: Iterable[Outgoing], state: StateReader, published: list[Outgoing]) -> None:
+    """Entries of the checkpoint go to ``state``, as the log would hold them, everything else to ``published``."""
+    for item in outgoing:
+        if item.topic is MONITORING_STATE:
+            state.apply(StoredRecord("", 0, 0, 0, item.key, item.value))
+        else:
+            published.append(item)
+
+
+def told(alerts: Iterable[Alert]) -> list[tuple[str, str, str]]:
+    """Model, state and first channel of each."""
+    return [(alert.model, alert.state, alert.evidence[0].channel) for alert in alerts]
 
 
 def bodies(outgoing: Sequence[Outgoing], topic: Topic, cls: type[C]) -> list[C]:

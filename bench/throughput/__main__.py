@@ -105,15 +105,12 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="headrace-bench-") as directory,
         running(Path(directory) / "platform", with_mongo=False, report=lambda _: None) as platform,
     ):
-
-        def arena(partitions: int) -> Arena:
-            return Arena(
-                platform.bootstrap_servers, psutil.Process(platform.kafka_pid), Path(directory),
-                partitions=partitions, width=options.features, estimator=options.estimator,
-            )  # fmt: skip
-
-        found = compete(arena(options.partitions), contestants, options)
-        found["curve"] = curve({number: arena(number) for number in options.curve}, CONTESTANTS[0], options)
+        arena = Arena(
+            platform.bootstrap_servers, psutil.Process(platform.kafka_pid), Path(directory), partitions=options.partitions,
+            width=options.features, estimator=options.estimator,
+        )  # fmt: skip
+        found = compete(arena, contestants, options)
+        found["curve"] = curve({number: arena.on(number) for number in options.curve}, CONTESTANTS[0], options)
         _keep(found, options.out)
     names = [(each.name, each.promise) for each in contestants]
     table = report.table(names, found["throughput"], found["latency"], "headrace")

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -67,6 +68,12 @@ class Arena:
         self._model = directory / "model.onnx"
         self._model.write_bytes(self._artifact)
         self._messages = {False: traffic.events(self._stream), True: traffic.v2_requests(Stream(width, 3_000))}
+
+    def on(self, partitions: int) -> "Arena":
+        """The same arena with topics of so many partitions."""
+        found = copy(self)
+        found._partitions = partitions  # noqa: SLF001 - our own copy
+        return found
 
     def throughput(self, contestant: Contestant) -> Throughput:
         """Out of a backlog, or, for one that sees no backlog, out of a burst."""

@@ -15,7 +15,7 @@ from services.monitoring import latency
 from services.monitoring.artifacts import Artifact
 from services.monitoring.binning import Codes, numbers
 from services.monitoring.channels import GROUP, PRODUCTS
-from services.monitoring.inputs import Prediction
+from services.monitoring.inputs import Outputs, Prediction
 from services.monitoring.knowledge import Watched
 from services.monitoring.kpi_frames import kpi_frame
 from services.monitoring.kpis import tally_parts
@@ -42,8 +42,9 @@ def tally_rows(
         tally.saw(int(moments[mine].min()), int(moments[mine].max()))
     if artifact is not None:
         _features(rows, artifact, place, windows)
-    _predictions(rows, artifact, place, served, windows)
-    _probabilities(rows, watched, artifact, place, served, windows)
+    outputs = [row.outputs for row in rows if row.status == "ok" and row.outputs is not None]
+    _predictions(outputs, artifact, place[served], windows)
+    _probabilities(outputs, watched, artifact, place[served], windows)
     _latencies(rows, appended, place, windows)
     if watched.kpis:
         _kpis(rows, watched, place, served, windows)
@@ -64,15 +65,7 @@ def _features(rows: Sequence[Prediction], artifact: Artifact, place: Codes, wind
             tally.count(PRODUCTS, products(list(artifact.correlated.values()), codes[:, place == position]))
 
 
-def _predictions(
-    rows: Sequence[Prediction],
-    artifact: Artifact | None,
-    place: Codes,
-    served: NDArray[np.bool_],
-    windows: Sequence[Tally],
-) -> None:
-    outputs = [row.outputs for row in rows if row.status == "ok" and row.outputs is not None]
-    where = place[served]
+def _predictions(outputs: Sequence[Outputs], artifact: Artifact | None, where: Codes, windows: Sequence[Tally]) -> None:
     scores = numbers([output.score if output.score is not None else output.value for output in outputs])
     for position, tally in enumerate(windows):
         mine = scores[where == position]
@@ -89,18 +82,13 @@ def _predictions(
 
 
 def _probabilities(
-    rows: Sequence[Prediction],
-    watched: Watched,
-    artifact: Artifact | None,
-    place: Codes,
-    served: NDArray[np.bool_],
-    windows: Sequence[Tally],
+    outputs: Sequence[Outputs], watched: Watched, artifact: Artifact | None, where: Codes, windows: Sequence[Tally]
 ) -> None:
     target, classes = watched.definition.spec.target.type, artifact.classes if artifact is not None else ()
-    outputs = [row.outputs for row in rows if row.status == "ok" and row.outputs is not None]
-    where = place[served].tolist()
-    for position, tally in enumerate(windows):
-        mine = [output for output, at in zip(outputs, where, strict=True) if at == position]
+    by_window: list[list[Outputs]] = [[] for _ in windows]
+    for output, position in zip(outputs, where.tolist(), strict=True):
+        by_window[position].append(output)
+    for tally, mine in zip(windows, by_window, strict=True):
         tally_probabilities(target, classes, mine, tally)
 
 

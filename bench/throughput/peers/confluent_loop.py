@@ -2,22 +2,14 @@
 
 import orjson
 from confluent_kafka import Consumer, Producer
-from job import BOOTSTRAP, GROUP, INPUT, OUTPUT, scores
+from job import BOOTSTRAP, CONSUMER, GROUP, INPUT, OUTPUT, scores
 
 BATCH = 2000
 
 
 def main() -> None:
     """Loop for ever."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": BOOTSTRAP,
-            "group.id": GROUP,
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-        }
-    )
+    consumer = Consumer(CONSUMER)
     producer = Producer({"bootstrap.servers": BOOTSTRAP, "transactional.id": GROUP})
     producer.init_transactions()
     consumer.subscribe([INPUT])

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from confluent_kafka import Consumer, Producer
-from job import BOOTSTRAP, CODES, GROUP, INPUT, NUMERIC, OUTPUT, session
+from job import CODES, GROUP, INPUT, NUMERIC, OUTPUT, TUNED_CONSUMER, TUNED_PRODUCER, session
 
 BATCH = 4000
 WIDTH = len(NUMERIC)
@@ -35,21 +35,8 @@ def main() -> None:
     row = msgspec.defstruct("Row", fields, rename={f"f{p}": name for p, name in enumerate(names)}, gc=False)
     decode_event, decode_row = msgspec.json.Decoder(Event).decode, msgspec.json.Decoder(row).decode
     encode, model, astuple = msgspec.json.Encoder().encode, session(), msgspec.structs.astuple
-    consumer = Consumer(
-        {
-            "bootstrap.servers": BOOTSTRAP,
-            "group.id": GROUP,
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "fetch.wait.max.ms": 5,
-            "queued.min.messages": 200_000,
-        }
-    )
-    producer = Producer(
-        {"bootstrap.servers": BOOTSTRAP, "transactional.id": GROUP, "linger.ms": 5, "batch.size": 1_000_000,
-         "queue.buffering.max.messages": 1_000_000, "retry.backoff.ms": 1}
-    )  # fmt: skip
+    consumer = Consumer(TUNED_CONSUMER)
+    producer = Producer({**TUNED_PRODUCER, "transactional.id": GROUP})
     producer.init_transactions()
     consumer.subscribe([INPUT])
     gc.freeze()

@@ -14,6 +14,22 @@ NUMERIC: list[str] = json.loads(os.environ["BENCH_NUMERIC"])
 CATEGORICAL: dict[str, list[str]] = json.loads(os.environ["BENCH_CATEGORICAL"])
 CODES = [(name, {category: code for code, category in enumerate(found)}) for name, found in CATEGORICAL.items()]
 
+CONSUMER = {  # of confluent-kafka: exactly once wants no more
+    "bootstrap.servers": BOOTSTRAP,
+    "group.id": GROUP,
+    "auto.offset.reset": "earliest",
+    "enable.auto.commit": False,
+    "isolation.level": "read_committed",
+}
+TUNED_CONSUMER = {**CONSUMER, "fetch.wait.max.ms": 5, "queued.min.messages": 200_000}
+TUNED_PRODUCER = {
+    "bootstrap.servers": BOOTSTRAP,
+    "linger.ms": 5,
+    "batch.size": 1_000_000,
+    "queue.buffering.max.messages": 1_000_000,
+    "retry.backoff.ms": 1,
+}
+
 
 def session() -> onnxruntime.InferenceSession:
     """The model."""

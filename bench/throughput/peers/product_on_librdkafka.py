@@ -14,7 +14,7 @@ import os
 from collections.abc import Sequence
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
-from job import BOOTSTRAP, GROUP, INPUT, OUTPUT
+from job import GROUP, INPUT, OUTPUT, TUNED_CONSUMER, TUNED_PRODUCER
 
 from bench.inference_path.scene import Stream, serving
 from services.inference.adapters.metrics import ServingMetrics
@@ -39,27 +39,14 @@ def record(message: Message) -> FetchedRecord:
 
 def producer(number: int) -> Producer:
     """A transactional one, tuned like the tuned loop's."""
-    made = Producer(
-        {"bootstrap.servers": BOOTSTRAP, "transactional.id": f"{GROUP}-{number}", "linger.ms": 5, "batch.size": 1_000_000,
-         "queue.buffering.max.messages": 1_000_000, "retry.backoff.ms": 1}
-    )  # fmt: skip
+    made = Producer({**TUNED_PRODUCER, "transactional.id": f"{GROUP}-{number}"})
     made.init_transactions()
     return made
 
 
 def main() -> None:
     """Loop for ever."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": BOOTSTRAP,
-            "group.id": GROUP,
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "fetch.wait.max.ms": 5,
-            "queued.min.messages": 200_000,
-        }
-    )
+    consumer = Consumer(TUNED_CONSUMER)
     clock = SystemClock()
     plan = serving(Stream(int(os.environ.get("BENCH_WIDTH", "12"))))
     scoring = PartitionScoring(

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
-from monitoring_stream import NAMES, START, bodies
+from monitoring_stream import NAMES, START, bodies, keep, told
 
 from schemas.events.contract import Contract
 from schemas.events.monitoring import Alert, AlertCommand
 from schemas.events.platform import Heartbeat
-from schemas.topics import ALERTS, ALERTS_COMMANDS, MONITORING_STATE, PLATFORM_HEARTBEATS, Topic
+from schemas.topics import ALERTS, ALERTS_COMMANDS, PLATFORM_HEARTBEATS, Topic
 from services.monitoring.checkpoints import StateReader
 from services.monitoring.presence import PERIOD_MS, Limits
 from services.monitoring.service_alerts import SERVICES, ServiceWatch
@@ -104,11 +104,7 @@ class Platform:
 
     def _commit(self, outgoing: Sequence[Outgoing]) -> None:
         self.read = len(self.topic)
-        for item in outgoing:
-            if item.topic is MONITORING_STATE:
-                self.state.apply(StoredRecord("", 0, 0, 0, item.key, item.value))
-            else:
-                self.published.append(item)
+        keep(outgoing, self.state, self.published)
 
     def restart_watch(self) -> None:
         self.watch.close()
@@ -120,7 +116,7 @@ class Platform:
 
     @property
     def said(self) -> list[tuple[str, str, str]]:
-        return [(alert.model, alert.state, alert.evidence[0].channel) for alert in self.alerts]
+        return told(self.alerts)
 
 
 def test_a_service_that_stopped_pages_once_and_is_resolved_when_it_is_ready_again() -> None:

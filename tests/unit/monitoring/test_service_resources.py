@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 import pytest
-from monitoring_stream import NAMES, START, bodies
+from monitoring_stream import NAMES, START, bodies, keep, told
 
 from schemas.events.monitoring import Alert, AlertCommand
 from schemas.events.platform import Heartbeat
-from schemas.topics import ALERTS, ALERTS_COMMANDS, MONITORING_STATE, PLATFORM_HEARTBEATS
+from schemas.topics import ALERTS, ALERTS_COMMANDS, PLATFORM_HEARTBEATS
 from services.monitoring.checkpoints import StateReader
 from services.monitoring.presence import Limits
 from services.monitoring.service_alerts import SERVICES, ServiceWatch
@@ -83,11 +83,7 @@ class Platform:
         at = int(START.timestamp() * 1000) + self.seconds * 1000
         record = StoredRecord(NAMES.name(made.topic), 0, self.offset, at, made.key, made.value, made.headers)
         self.offset += 1
-        for item in self.watch.process([record]):
-            if item.topic is MONITORING_STATE:
-                self.state.apply(StoredRecord("", 0, 0, 0, item.key, item.value))
-            else:
-                self.published.append(item)
+        keep(self.watch.process([record]), self.state, self.published)
 
     @property
     def alerts(self) -> list[Alert]:
@@ -95,7 +91,7 @@ class Platform:
 
     @property
     def said(self) -> list[tuple[str, str, str]]:
-        return [(alert.model, alert.state, alert.evidence[0].channel) for alert in self.alerts]
+        return told(self.alerts)
 
 
 def test_a_service_whose_processes_are_near_their_limits_pages_once_until_all_have_been_well_for_a_while() -> None:
