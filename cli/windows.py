@@ -31,7 +31,7 @@ def windows(
     *,
     json: AsJson = False,
 ) -> None:
-    """A model's latest windows: metrics by labels, or estimated ones with their 95 % interval until labels come."""
+    """A model's latest windows: measured where labels are in, estimated with an interval where not."""
     found = latest(asyncio.run(_closed(connect().settings, model)))
     shown = [found[key] for key in sorted(found, key=lambda key: (key[2], key[0], key[1]))[-limit:]]
     if json:
