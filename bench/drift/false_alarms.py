@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from scipy.stats import chi2
 
-from bench.drift.ours import MODEL, Monitor, artifact, profile
+from bench.drift.ours import MODEL, SEVERITIES, Monitor, artifact, profile
 from bench.drift.shuffled import shuffled_alarms
 from bench.drift.streams import Stream
 
@@ -53,7 +53,7 @@ def alarms_of(world: str, seed: int, windows: int) -> dict[str, int]:
     stream = Stream(seed, world)
     known = artifact(stream, LEARNT)
     monitor = Monitor(known)
-    found = {"inform": 0, "page": 0}
+    found = dict.fromkeys(SEVERITIES, 0)
     for _ in range(windows):
         for severity in monitor.judge(profile(stream.window(), known)):
             found[severity] += 1
@@ -72,7 +72,7 @@ def measure(streams: int, windows: int, workers: int) -> list[Found]:
             else:
                 jobs = [pool.submit(alarms_of, world, seed, windows) for seed in range(streams)]
             results = [job.result() for job in jobs]
-            for severity in ("inform", "page"):
+            for severity in SEVERITIES:
                 count = int(np.sum([result[severity] for result in results]))
                 budget: int = getattr(budgets, severity)
                 found.append(Found(world, severity, streams, streams * windows, count, budget))

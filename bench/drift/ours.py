@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from bench.drift.streams import CATEGORIES, NUMERIC, UNSEEN, Rows, Stream
+from bench.drift.streams import CATEGORIES, NUMERIC, UNSEEN, Floats, Rows, Stream
 from schemas.definitions import Dtype, Feature, Model, TargetType
+from schemas.events.monitoring import ChannelResult, ClosedWindow, Severity, WindowBounds
 from schemas.events.training import (
     Candidate,
     Lineage,
@@ -25,16 +26,18 @@ from services.monitoring.book import Window
 from services.monitoring.channels import PRODUCTS
 from services.monitoring.checkpoints import Checkpoint
 from services.monitoring.history import Histories
-from services.monitoring.judgement import Case, judge, remembered
+from services.monitoring.judgement import SUMMARY, Case, judge, remembered
 from services.monitoring.knowledge import Watched
-from services.monitoring.measurements import features
+from services.monitoring.latency import histogram
+from services.monitoring.observations import observations
 from services.monitoring.standing import Standings
 from services.monitoring.tallies import Tally
+from services.monitoring.verdicts import performance
 from services.monitoring.windows import micros, policy_of
 
 START: Final = datetime(2024, 1, 1, tzinfo=UTC)
 EVERY: Final = timedelta(hours=1)
-SEVERITIES: Final = {"evidence:drift": "inform", "evidence:broken_inputs": "page"}
+SEVERITIES: Final[tuple[Severity, ...]] = ("page", "warn", "inform")
 NAMES: Final = [*(f"n{place}" for place in range(NUMERIC)), *("c0", "c1", "c2")]
 MODEL: Final = Model.model_validate(
     {
@@ -73,19 +76,24 @@ def artifact_from(parts: Sequence[Rows]) -> Artifact:
             described[name] = describe_numbers(values)
         else:
             described[name] = describe(Feature(name=name, dtype=Dtype.CATEGORY, categories=CATEGORIES), values)
-    return artifact_of(candidate_of(described, [columns(part) for part in parts]))
+    return artifact_of(candidate_of(described, [columns(part) for part in parts], [part.scores for part in parts]))
 
 
-def candidate_of(described: Mapping[str, Reference], parts: Sequence[Mapping[str, Any]]) -> Candidate:
-    """A candidate as training publishes it; ``parts``: the training rows of each window by feature."""
+def candidate_of(
+    described: Mapping[str, Reference], parts: Sequence[Mapping[str, Any]], scores: Sequence[Floats] = ()
+) -> Candidate:
+    """A candidate as training publishes it; ``parts``: the training rows of each window by feature, ``scores`` what it says of them."""
     numbers = {name: item for name, item in described.items() if isinstance(item, NumericReference)}
-    scores = [fine_scores(counts_of(item)) for item in numbers.values()]
+    fine = [fine_scores(counts_of(item)) for item in numbers.values()]
+    said = np.concatenate(scores) if scores else np.empty(0)
+    prediction = describe_numbers(said) if len(said) else None
     seen = [
         ReferenceWindow(
             start=START + (place - len(parts)) * EVERY,
             rows=len(next(iter(part.values()))),
             features={name: tuple(count(item, part[name]).tolist()) for name, item in described.items()},
-            products=tuple(products(scores, [bins_of(item, part[name]) for name, item in numbers.items()]).tolist()),
+            products=tuple(products(fine, [bins_of(item, part[name]) for name, item in numbers.items()]).tolist()),
+            prediction=() if prediction is None else tuple(count(prediction, scores[place]).tolist()),
         )
         for place, part in enumerate(parts)
     ]
@@ -101,7 +109,10 @@ def candidate_of(described: Mapping[str, Reference], parts: Sequence[Mapping[str
         outputs=ModelOutputs(label="label", probabilities="probabilities"),
         classes=(False, True),
         reference=ReferenceProfile(
-            rows=sum(window.rows for window in seen), features=dict(described), windows=tuple(seen)
+            rows=sum(window.rows for window in seen),
+            features=dict(described),
+            windows=tuple(seen),
+            prediction=prediction,
         ),
         lineage=Lineage(source="trained"),
         created_at=START,
@@ -109,7 +120,7 @@ def candidate_of(described: Mapping[str, Reference], parts: Sequence[Mapping[str
 
 
 def profile(rows: Rows, known: Artifact) -> Tally:
-    """What stage 1 counts of ``rows``: bins, and products of scores."""
+    """What stage 1 counts of ``rows``: bins, products of scores, and what there is of predictions and latencies."""
     tally = Tally()
     tally.add("rows", len(rows.numbers))
     codes = []
@@ -123,6 +134,11 @@ def profile(rows: Rows, known: Artifact) -> Tally:
         shifted = np.where(held == UNSEEN, UNSEEN + 1, held)  # missing comes before unseen
         tally.count(f"feature:c{place}", np.bincount(shifted, minlength=len(CATEGORIES) + 2))
     tally.count(PRODUCTS, products(list(known.correlated.values()), np.stack(codes)))
+    if known.prediction is not None and len(rows.scores):
+        found = known.prediction.codes(rows.scores)  # type: ignore[arg-type] - as above
+        tally.count("prediction", np.bincount(found, minlength=known.prediction.width))
+    if len(rows.milliseconds):
+        tally.count("latency:e2e", histogram(rows.milliseconds))
     return tally
 
 
@@ -138,28 +154,38 @@ class Monitor:
         self.seconds = 0.0
 
     def judge(self, tally: Tally) -> dict[str, list[str]]:
-        """Alarms of the next window: severity to the channels named."""
+        """Alarms of the next window: severity to the channels named, what is broken first."""
         begun = time.process_time()
-        start = micros(START + self._windows * EVERY)
-        window = Window("bench", 1, "champion", "performance", start)
+        at = START + self._windows * EVERY
+        window = Window("bench", 1, "champion", "performance", micros(at))
         case = Case(window, tally, WATCHED, self._known, self._histories.of(window))
         standing = self._standings.before(window)
-        rows = judge(case, features(tally, self._known), standing)
+        measured = performance(tally, EVERY.total_seconds(), WATCHED, self._known, case.history, None)
+        rows = judge(case, measured, standing)
         self._standings.add(window, standing)
         self._histories.add(window, remembered(case, rows))
         self._windows += 1
         self.seconds += time.process_time() - begun
-        alarms = {SEVERITIES[row.channel] for row in rows if row.alarming and row.channel in SEVERITIES}
-        methods = {"inform": "calibrated", "page": "gross"}
-        return {
-            severity: [
-                row.channel
-                for row in rows
-                if row.alarming and row.method == methods[severity] and row.channel not in SEVERITIES
-            ]
-            for severity in alarms
-        }
+        alarms: dict[str, list[str]] = {}
+        for seen in observations(_closed(at, case, rows)):
+            named = [row.channel for row in seen.channels if not row.channel.startswith(SUMMARY)]
+            if seen.channels:
+                alarms.setdefault(seen.severity, []).extend(named)
+        return alarms
 
     def state_bytes(self) -> int:
         """Size of everything that is kept of the series in the checkpoint."""
         return sum(len(item.key) + len(item.value or b"") for item in self._checkpoint.changes())
+
+
+def _closed(at: datetime, case: Case, rows: Sequence[ChannelResult]) -> ClosedWindow:
+    return ClosedWindow(
+        model="bench",
+        version=1,
+        route="champion",
+        lane="performance",
+        window=WindowBounds(start=at, end=at + EVERY),
+        rows=case.rows,
+        channels=tuple(rows),
+        closed_at=at + EVERY,
+    )

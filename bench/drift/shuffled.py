@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from bench.drift.ours import Monitor, candidate_of
+from bench.drift.ours import SEVERITIES, Monitor, candidate_of
 from examples.flights.source import WEATHER, season
 from schemas.definitions import Dtype, Feature
 from schemas.normal_scores import products
@@ -41,7 +41,7 @@ def shuffled_alarms(seed: int, windows: int, learnt: int) -> dict[str, int]:
     parts = [{name: columns[name][place * ROWS : (place + 1) * ROWS] for name in columns} for place in range(learnt)]
     known_of = artifact_of(candidate_of(described, parts))
     monitor = Monitor(known_of)
-    found = {"inform": 0, "page": 0}
+    found = dict.fromkeys(SEVERITIES, 0)
     for place in range(learnt, learnt + windows):
         rows = slice(place * ROWS, (place + 1) * ROWS)
         tally = Tally()

@@ -1,7 +1,9 @@
-"""Windows whose truth is known: 20 features, 17 numeric and 3 categorical, of which two are correlated; and what may happen to them."""
+"""Windows whose truth is known: 20 features, 17 numeric and 3 categorical, of which two are correlated, what a model said of them and
+how long that took; and what may happen to them.
+"""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -19,14 +21,21 @@ MOVING: Final = 9  # features whose mean moves between windows, where it does
 WOBBLE: Final = 0.06  # of what standard deviation
 CORRELATION: Final = 0.5  # of n0 and n1
 PERSISTENCE: Final = 0.6  # lag-1 correlation of the moves, where they persist
+TYPICAL_MS: Final = 20.0  # median latency
+SCATTER: Final = 0.5  # of the logarithm of a latency
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """``numbers`` [rows, NUMERIC], NaN missing; ``codes`` [rows, CATEGORICAL], `UNSEEN` is new."""
+    """``numbers`` [rows, NUMERIC], NaN missing; ``codes`` [rows, CATEGORICAL], `UNSEEN` is new.
+
+    ``scores`` [rows], probabilities, and ``milliseconds`` [rows] from event to prediction; empty where only inputs are looked at.
+    """
 
     numbers: Floats
     codes: Integers
+    scores: Floats = field(default_factory=lambda: np.empty(0))
+    milliseconds: Floats = field(default_factory=lambda: np.empty(0))
 
 
 Change = Callable[[Rows, np.random.Generator], Rows]
@@ -45,8 +54,14 @@ class Stream:
         random = self.random
         numbers = random.normal(size=(rows, NUMERIC))
         numbers[:, 1] = CORRELATION * numbers[:, 0] + np.sqrt(1 - CORRELATION**2) * numbers[:, 1]
-        numbers += self._moved()
-        found = Rows(numbers, random.choice(len(CATEGORIES), size=(rows, CATEGORICAL), p=SHARES))
+        level = self._moved()
+        numbers += level
+        found = Rows(
+            numbers,
+            random.choice(len(CATEGORIES), size=(rows, CATEGORICAL), p=SHARES),
+            scores=1 / (1 + np.exp(-numbers[:, 5] - numbers[:, 10])),  # of features that no change touches
+            milliseconds=TYPICAL_MS * np.exp(level[0] + SCATTER * random.normal(size=rows)),
+        )
         return found if change is None else change(found, random)
 
     def _moved(self) -> Floats:
@@ -79,7 +94,7 @@ def rebalanced(rows: Rows, random: np.random.Generator) -> Rows:
     codes = rows.codes.copy()
     turned = (codes[:, 0] == 0) & (random.random(len(codes)) < 0.05 / SHARES[0])
     codes[turned, 0] = 1
-    return Rows(rows.numbers, codes)
+    return replace(rows, codes=codes)
 
 
 def gaps(share: float) -> Change:
@@ -97,7 +112,7 @@ def novel(share: float) -> Change:
     def change(rows: Rows, random: np.random.Generator) -> Rows:
         codes = rows.codes.copy()
         codes[random.random(len(codes)) < share, 0] = UNSEEN
-        return Rows(rows.numbers, codes)
+        return replace(rows, codes=codes)
 
     return change
 
@@ -106,7 +121,7 @@ def loosened(rows: Rows, random: np.random.Generator) -> Rows:
     """The correlation of n0 and n1 falls from 0.5 to 0.2."""
     numbers = rows.numbers.copy()
     numbers[:, 1] = 0.2 * numbers[:, 0] + np.sqrt(1 - 0.2**2) * random.normal(size=len(numbers))
-    return Rows(numbers, rows.codes)
+    return replace(rows, numbers=numbers)
 
 
 def rescaled(rows: Rows, random: np.random.Generator) -> Rows:
@@ -119,6 +134,18 @@ def constant(rows: Rows, random: np.random.Generator) -> Rows:
     """n3 is 0 in every row."""
     del random
     return _with(rows, np.zeros(len(rows.numbers)))
+
+
+def silenced(rows: Rows, random: np.random.Generator) -> Rows:
+    """The model says the same of every row: what it said most often."""
+    del random
+    return replace(rows, scores=np.full(len(rows.scores), 0.5))
+
+
+def slowed(rows: Rows, random: np.random.Generator) -> Rows:
+    """Every prediction takes five times as long."""
+    del random
+    return replace(rows, milliseconds=rows.milliseconds * 5)
 
 
 SMALL: Final[dict[str, Change]] = {
@@ -136,10 +163,19 @@ GROSS: Final[dict[str, Change]] = {
     "unit × 1.6": rescaled,
     "categories renamed": novel(1.0),
     "feature constant": constant,
+    "model returns a constant": silenced,
+    "latency × 5": slowed,
+}
+INPUTS: Final = frozenset({"n3", "c0", "n0,n1"})
+CHANGED: Final[
+    dict[str, frozenset[str]]
+] = {  # which channels, or whose, a change is about; `INPUTS` where nothing is said
+    "model returns a constant": frozenset({"prediction"}),
+    "latency × 5": frozenset({"latency"}),
 }
 
 
 def _with(rows: Rows, column: Floats) -> Rows:
     numbers = rows.numbers.copy()
     numbers[:, 3] = column
-    return Rows(numbers, rows.codes)
+    return replace(rows, numbers=numbers)
