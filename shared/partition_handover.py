@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.topics import Topic
 from shared import metrics
-from shared.acknowledged_producer import AcknowledgedProducer
+from shared.acknowledged_producer import AcknowledgedProducer, StageDelivery
 from shared.backoff import pause
 from shared.broker import group_name
 from shared.dead_letter_limit import DeadLetterLimit, Tally
@@ -69,6 +69,11 @@ class PartitionHandover(ConsumerRebalanceListener):  # type: ignore[misc]  # aio
         self._service = service
         self._partitioning = topics[0].partitioning
         self._delivery = delivery
+        self._acknowledged = StageDelivery(
+            settings.kafka,
+            commit_offsets=self._commit_offsets,
+            failed=lambda error: self.fail("committing offsets", error),
+        )
         self._group = group_name(settings, self.label)
         self._open_partition = open_partition
         self._health = health
@@ -111,6 +116,7 @@ class PartitionHandover(ConsumerRebalanceListener):  # type: ignore[misc]  # aio
         """Let everything go; the consumer has left the group already."""
         await self.cease()
         await self._close_slots()
+        await self._acknowledged.stop()
 
     async def _close_slots(self) -> None:
         self._watch.stop()
@@ -217,7 +223,7 @@ class PartitionHandover(ConsumerRebalanceListener):  # type: ignore[misc]  # aio
 
     def _producer(self, number: int) -> OutputProducer:
         if self._delivery is Delivery.AT_LEAST_ONCE:
-            return AcknowledgedProducer(self._settings.kafka, self.names, commit_offsets=self._commit_offsets)
+            return AcknowledgedProducer(self._acknowledged, self.names)
         return PartitionProducer(
             self._settings.kafka,
             self.names,

@@ -66,6 +66,10 @@ class OutputProducer(Protocol):
         """
         ...
 
+    async def settled(self) -> None:
+        """Return once the group knows the offsets of every `commit`, or that has failed and the process ends. Never raises."""
+        ...
+
 
 @dataclass(slots=True)
 class Slot:
@@ -81,6 +85,7 @@ class Slot:
         """Return once the batch before is committed, or known to have failed."""
         if self.publishing is not None:
             await self.publishing
+        await self.producer.settled()
 
     def fresh(self, records: ByPlace) -> ByPlace:
         """``records`` without those that were processed already (fetched again around a handover)."""

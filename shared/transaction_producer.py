@@ -150,6 +150,9 @@ class PartitionProducer:
                 await producer.send_offsets_to_transaction(dict(offsets), self._group)
             await producer.commit_transaction()
 
+    async def settled(self) -> None:
+        """A transaction that is committed has the offsets in it."""
+
 
 def output_places(service: str, partition: int, names: TopicNames) -> list[TopicPartition]:
     """Where a transaction of ``service`` for input partition ``partition`` may write, by the catalogue.

@@ -49,6 +49,9 @@ class Producer:
             raise OSError("the broker is gone")
         self.done.append(offsets[PLACE])
 
+    async def settled(self) -> None:
+        pass
+
 
 class Echo:
     def __init__(self) -> None:
