@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Final
 
 EVERY_SECONDS: Final = 0.001
@@ -27,12 +27,9 @@ def sample(work: Callable[[], object], *, seconds: float = 5.0) -> Counter[Stack
 
     def take(number: int, frame: FrameType | None) -> None:
         del number
-        stack: list[str] = []
-        while frame is not None and frame.f_code is not sample.__code__:
-            stack.append(_label(frame))
-            frame = frame.f_back
-        if frame is not None:
-            stacks[tuple(reversed(stack))] += 1
+        stack = stack_of(frame, sample.__code__)
+        if stack is not None:
+            stacks[stack] += 1
 
     before = signal.signal(signal.SIGPROF, take)
     until = time.process_time() + seconds
@@ -44,6 +41,15 @@ def sample(work: Callable[[], object], *, seconds: float = 5.0) -> Counter[Stack
         signal.setitimer(signal.ITIMER_PROF, 0.0)
         signal.signal(signal.SIGPROF, before)
     return stacks
+
+
+def stack_of(frame: FrameType | None, root: CodeType) -> Stack | None:
+    """The frames between ``root``'s and ``frame``, from the outermost on; None where ``root`` is not among its callers."""
+    stack: list[str] = []
+    while frame is not None and frame.f_code is not root:
+        stack.append(_label(frame))
+        frame = frame.f_back
+    return tuple(reversed(stack)) if frame is not None else None
 
 
 def hottest(stacks: Counter[Stack], limit: int = 25) -> list[tuple[float, str]]:

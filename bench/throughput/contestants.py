@@ -32,11 +32,12 @@ class Contestant:
     skipped: float = 0.1
     echo: bool = False  # nobody: events are read back from where they were put, the floor of every latency
     settings: Mapping[str, str] = field(default_factory=dict)
+    own: Sequence[str] = ("-m", "services.inference")  # what Python runs for our own service
 
     def command(self) -> list[str]:
         """What starts it. A peer runs in an environment of its own, pinned in ``requirements``."""
         if self.script is None:
-            return [sys.executable, "-m", "services.inference"]
+            return [sys.executable, *self.own]
         if self.requirements == "own":  # the product's own code, in its own environment
             return [sys.executable, str(HERE / "peers" / self.script)]
         pins = HERE / "requirements" / f"{self.requirements}.txt"
