@@ -13,7 +13,7 @@ from schemas.events.monitoring import AlertKind, Severity
 from services.monitoring.lanes.calibrated import Group
 
 RISES: Final = frozenset(
-    {"unseen", "errors", "latency", "labels:never_labelled"}
+    {"unseen", "errors", "latency", "labels:never_labelled", "labels:rejected"}
     | {"quality:log_loss", "quality:brier", "quality:rmse", "quality:mae"}
 )
 FALLS: Final = frozenset({"throughput", "quality:roc_auc", "quality:accuracy", "quality:r2"})
@@ -53,6 +53,7 @@ GROUPS: Final[dict[str, str]] = {
     "prediction": "prediction_drift",
     "labels:positive_rate": "label_drift",
     "labels:never_labelled": "missing_labels",
+    "labels:rejected": "missing_labels",
     "latency": "latency",
     "throughput": "throughput",
     "errors": "errors",
@@ -94,18 +95,24 @@ def groups(channels: Sequence[str], alarms: FalseAlarms) -> list[Group]:
 
 
 def group_of(channel: str) -> str | None:
-    """The group of ``channel``: by its whole name, or by what stands before the colon; None if it is only shown."""
-    return GROUPS.get(channel) or GROUPS.get(channel.partition(":")[0])
+    """The group of ``channel``: by its whole name, or by what stands before a colon; None if it is only shown."""
+    return GROUPS.get(channel) or GROUPS.get(_family(channel))
 
 
 def direction(channel: str) -> int:
     """1 if only a rise of ``channel`` is bad, -1 if only a fall is, 0 for both."""
-    names = {channel, channel.partition(":")[0]}
+    names = {channel, _family(channel)}
     return 1 if names & RISES else -1 if names & FALLS else 0
 
 
 def _weights(channels: Sequence[str]) -> list[float]:
     """Equal shares for every family (location, scale, …), equal within one: many pairs must not drown few features."""
-    families = [channel.partition(":")[0] for channel in channels]
+    families = [_family(channel) for channel in channels]
     sizes = Counter(families)
     return [1 / (len(sizes) * sizes[family]) for family in families]
+
+
+def _family(channel: str) -> str:
+    """What stands before the last colon where that is known by itself (``labels:rejected``), else before the first."""
+    longer = channel.rpartition(":")[0]
+    return longer if longer in GROUPS else channel.partition(":")[0]
