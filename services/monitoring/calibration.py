@@ -16,7 +16,7 @@ from schemas.definitions import TargetType
 from schemas.probability_bins import BINS, LOG_ODDS
 from services.monitoring.artifacts import Artifact
 from services.monitoring.channels import LEAST_ROWS
-from services.monitoring.probabilities import HITS, PROBABILITY, SERVED
+from services.monitoring.probabilities import HITS, PROBABILITY, SERVED, counted
 from services.monitoring.tallies import Counts, Floats, Tally
 
 WINDOWS: Final = 20  # labelled windows that a calibration is fitted to, the latest
@@ -106,6 +106,6 @@ def _climbed(
 def _summed(found: Iterable[Mapping[str, Counts]]) -> dict[str, Counts]:
     total = {name: np.zeros(BINS, dtype=np.int64) for name in (*SERVED, *HITS)}
     for counts in found:
-        usable = {name: counts[name] for name in total if len(counts.get(name, ())) == BINS}
-        total |= {name: total[name] + held for name, held in usable.items()}
+        for name in total:
+            total[name] += counted(counts, name)
     return total
