@@ -25,7 +25,11 @@ COMMANDS: Final = {
     "models": Entry("cli.models", "app", "Versions of models, and the decisions about them."),
     "datasets": Entry("cli.datasets", "app", "Data-set versions."),
     "alerts": Entry("cli.alerts", "app", "Alerts, and what people do about them."),
-    "windows": Entry("cli.windows", "windows", "A model's latest windows: measured where labels are in, estimated with an interval where not."),
+    "windows": Entry(
+        "cli.windows",
+        "windows",
+        "A model's latest windows: measured where labels are in, estimated with an interval where not.",
+    ),
     "rejected": Entry("cli.quarantine", "rejected", "Quarantined events and labels, with every reason."),
     "dlq": Entry("cli.dead_letters", "dlq", "Dead letters: what a service could not process."),
     "topics": Entry("cli.operation", "topics", "The topics of the catalogue."),

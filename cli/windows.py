@@ -20,6 +20,9 @@ from shared.tables import read_to_end
 MEASURED: Final = "quality:"
 ESTIMATED: Final = "estimate:"
 CALIBRATION: Final = "estimate:calibration"
+INTERVAL: Final = "estimate_interval:"
+PAST_ERRORS: Final = "past_errors"  # the interval holds what past estimates missed, too; else chance in labels alone
+GUESSED: Final = "estimated"
 
 Key = tuple[int, str, datetime]  # version, route, start
 Lanes = Mapping[str, ClosedWindow]
@@ -57,7 +60,7 @@ def table(shown: Iterable[Lanes]) -> list[dict[str, Any]]:
     return [_row(lanes, {name: metrics.get(name) for name in names}) for lanes, metrics in rows]
 
 
-def _row(lanes: Lanes, metrics: Mapping[str, Any]) -> dict[str, Any]:
+def _row(lanes: Lanes, metrics: Mapping[str, str | None]) -> dict[str, Any]:
     window = lanes.get("performance") or lanes["quality"]
     quality = lanes.get("quality")
     return {
@@ -67,23 +70,34 @@ def _row(lanes: Lanes, metrics: Mapping[str, Any]) -> dict[str, Any]:
         "rows": window.rows,
         "labelled": None if quality is None else quality.labelled,
         **metrics,
-        "calibrated_on": None if quality is not None else _basis(window),
+        "calibrated_on": _basis(window) if any(GUESSED in (shown or "") for shown in metrics.values()) else None,
     }
 
 
 def _metrics(lanes: Lanes) -> dict[str, str]:
-    if (quality := lanes.get("quality")) is not None:
-        return {row.statistic: f"{row.value:.4g}" for row in quality.channels if _is(row, MEASURED)}
-    return {row.statistic: _estimated(row) for row in lanes["performance"].channels if _is(row, ESTIMATED)}
+    """What is measured, else estimated: a quality window that closed without labels measures nothing."""
+    served, labelled = _channels(lanes, "performance"), _channels(lanes, "quality")
+    widened = {row.channel for row in served if row.statistic == PAST_ERRORS}
+    estimated = {
+        row.statistic: _estimated(row, widened=f"{INTERVAL}{row.statistic}" in widened)
+        for row in served
+        if _is(row, ESTIMATED)
+    }
+    return estimated | {row.statistic: f"{row.value:.4g}" for row in labelled if _is(row, MEASURED)}
+
+
+def _channels(lanes: Lanes, lane: str) -> tuple[ChannelResult, ...]:
+    return lanes[lane].channels if lane in lanes else ()
 
 
 def _is(row: ChannelResult, prefix: str) -> bool:
     return row.channel == f"{prefix}{row.statistic}" and row.value is not None
 
 
-def _estimated(row: ChannelResult) -> str:
-    between = "" if row.low is None or row.high is None else f" ({row.low:.3g} to {row.high:.3g})"
-    return f"{row.value:.3g} estimated{between}"
+def _estimated(row: ChannelResult, *, widened: bool) -> str:
+    if row.low is None or row.high is None:
+        return f"{row.value:.3g} {GUESSED}"
+    return f"{row.value:.3g} {GUESSED} ({row.low:.3g} to {row.high:.3g}{'' if widened else ' by chance alone'})"
 
 
 def _basis(window: ClosedWindow) -> str | None:

@@ -2,7 +2,8 @@
 
 Streams are simulated, so the true chance of every row is known: scores that are right, too sure (log-odds × 2), too timid (× ½),
 shifted (log-odds + 1), or bent (no line mends them). Each calibration is fitted to labelled rows and estimates the quality of 20,000
-other rows; the error is that against the expectation under the true chances, so no chance of labels is in it.
+other rows; the error is that against the expectation under the true chances, so no chance of labels is in it. The line is also
+fitted after a test block from when the chances were others.
 """
 
 from typing import Any, Final
@@ -18,7 +19,10 @@ from services.monitoring.tallies import Counts, Floats
 
 LABELS: Final = (50, 200, 1_000, 5_000, 20_000)
 ROWS: Final = 20_000
+TESTED: Final = 2_000  # rows of the test block
+MOVED: Final = 0.3  # log-odds: how far the chances were from those of now when the test block was taken
 METRICS: Final = ("roc_auc", "log_loss")
+WAYS: Final = ("none", "line", "line after a test block", "isotonic")
 GIVEN: Final = {
     "calibrated": lambda odds: odds,
     "too sure": lambda odds: 2 * odds,
@@ -33,7 +37,7 @@ def measure(repeats: int) -> list[dict[str, Any]]:
     found = []
     for kind, of in GIVEN.items():
         for labels in LABELS:
-            errors: dict[str, list[list[float]]] = {"none": [], "line": [], "isotonic": []}
+            errors: dict[str, list[list[float]]] = {way: [] for way in WAYS}
             for repeat in range(repeats):
                 random = np.random.default_rng([len(kind), labels, repeat])
                 for name, missed in _missed(random, of, labels).items():
@@ -56,7 +60,15 @@ def _missed(random: np.random.Generator, of: Any, labels: int) -> dict[str, list
     true = np.bincount(given, weights=expit(served), minlength=BINS) / np.maximum(count, 1)
     curve = fitted(cases, hits)
     truth = binary(Cases(count, np.zeros_like(count)), true)
-    curves = {"none": expit(LOG_ODDS), "line": curve.at(curve.line), "isotonic": _isotonic(cases, hits)}
+    tested = random.normal(-1, 1, TESTED)
+    outcome = random.random(TESTED) < expit(tested + MOVED)
+    after = fitted(cases, hits, fitted(_counts(of(tested)), _counts(of(tested)[outcome])))
+    curves = {
+        "none": expit(LOG_ODDS),
+        "line": curve.at(curve.line),
+        "line after a test block": after.at(after.line),
+        "isotonic": _isotonic(cases, hits),
+    }
     found = {}
     for name, chance in curves.items():
         estimated = binary(Cases(count, np.zeros_like(count)), chance)

@@ -158,7 +158,7 @@ def injected(found: Sequence[Mapping[str, Any]]) -> str:
 
 def calibrators(found: Sequence[Mapping[str, Any]]) -> str:
     """A row a kind of scores and number of labels."""
-    ways = ("none", "line", "isotonic")
+    ways = ("none", "line", "line after a test block", "isotonic")
     head = ["scores are", "labels", *(f"ROC AUC, {way}" for way in ways), *(f"log loss, {way}" for way in ways)]
     rows = [
         [

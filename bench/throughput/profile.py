@@ -77,7 +77,9 @@ def measure(arena: Arena, directory: Path, events: int) -> tuple[Counter[samplin
     """Stacks, and CPU time per event in µs with the sampling in it."""
     file = directory / "stacks.json"
     own = (str(HERE / "sampled_service.py"), str(file))
-    contestant = replace(CONTESTANTS[0], name="sampled", events=events, own=own, settings={"PYTHONPATH": str(Path.cwd())})
+    contestant = replace(
+        CONTESTANTS[0], name="sampled", events=events, own=own, settings={"PYTHONPATH": str(Path.cwd())}
+    )
     found = arena.throughput(contestant)
     stacks = Counter({within_loop(stack): 0 for stack, _ in json.loads(file.read_text())})
     for stack, count in json.loads(file.read_text()):

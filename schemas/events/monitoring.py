@@ -26,7 +26,8 @@ class ChannelResult(Contract):
     ``evidence`` is the base-10 logarithm of an e-value: how much the windows up to this one speak against "nothing has changed".
     Rows called ``evidence:…`` are those of whole groups of channels; their ``threshold`` is the budget of false alarms.
     ``low`` and ``high``: between what the value may truly lie, at the confidence that an alarm asks for. Rows called ``estimate:…`` say what
-    quality probably is before labels come; theirs hold 95 % of what chance in the labels does, concept drift is beyond them.
+    quality probably is before labels come; theirs hold 95 % of what chance in the labels does, and of how wrong past estimates were where the
+    ``statistic`` of ``estimate_interval:…`` says so. Concept drift is beyond them.
     """
 
     channel: str  # e.g. location:temp, unseen:carrier, prediction:scale, latency:p95, quality:roc_auc, kpi:warned_share

@@ -177,6 +177,7 @@ class ReferenceProfile(Contract):
         str, tuple[int, ...]
     ] = {}  # of classifiers: `schemas.probability_bins.count_cases` of the test rows
     groups: dict[str, CategoricalReference] = {}  # by grouping feature: rows of the training data in each group
+    importance: dict[str, float] = {}  # by feature: its share in the rise of the test rows' loss when it is permuted
     windows: tuple[
         ReferenceWindow, ...
     ] = ()  # of all training data, oldest first; none if the model's windows are of rows

@@ -48,6 +48,7 @@ class Artifact:
     groups: Mapping[str, CategoricalBinning] = field(default_factory=dict)
     group_channels: tuple[Channel, ...] = ()  # of all groups
     probabilities: Mapping[str, Counts] = field(default_factory=dict)  # of its test rows, with what happened
+    importance: Mapping[str, float] = field(default_factory=dict)  # of features, shares
     judged_groups: tuple[Channel, ...] = ()  # of those that are no category of an input anyway, and not rare
 
     def noise(self, channel: str) -> float:
@@ -84,6 +85,7 @@ def artifact_of(candidate: Candidate) -> Artifact:
         groups=groups,
         group_channels=shares,
         judged_groups=judged,
+        importance=reference.importance,
         probabilities={name: np.array(held, dtype=np.int64) for name, held in reference.probabilities.items()},
         windows=WindowValues.of_windows(
             {

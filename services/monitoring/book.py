@@ -13,6 +13,7 @@ from schemas.events.monitoring import Profile, WindowBounds
 from services.monitoring.channels import LEAST_ROWS
 from services.monitoring.checkpoints import Content
 from services.monitoring.entries import Entry
+from services.monitoring.past_errors import PastError
 from services.monitoring.tallies import Tally, merged
 from services.monitoring.windows import micros, moment
 
@@ -77,6 +78,8 @@ class Page:
     digest: str | None
     published: int = 0
     estimates: dict[str, float] = field(default_factory=dict)  # what was first said of quality, before labels
+    variances: dict[str, float] = field(default_factory=dict)  # of ``estimates``, by chance
+    errors: dict[str, PastError] = field(default_factory=dict)  # of a quality window: how wrong the estimates were
     parts: dict[int, Part] = field(default_factory=dict)
 
     @classmethod
@@ -123,12 +126,15 @@ class Page:
             "digest": self.digest,
             "published": self.published,
             "estimates": self.estimates,
+            "variances": self.variances,
+            "errors": {metric: list(error) for metric, error in self.errors.items()},
         }
 
     @classmethod
     def restored(cls, content: Content) -> Self:
         """The inverse of `content`."""
-        return cls(**{**content, "window": Window(*content["window"])})
+        errors = {metric: PastError(*error) for metric, error in content.get("errors", {}).items()}
+        return cls(**{**content, "window": Window(*content["window"]), "errors": errors})
 
 
 class Book:
@@ -197,15 +203,19 @@ class Book:
             max(enough) if enough else max(rows, key=lambda version: (rows[version], version), default=window.version)
         )
 
-    def labelled(self, page: Page, count: int) -> list[Tally]:
-        """The last ``count`` published quality windows of the version of ``page``, on whichever route, that were due when it closed."""
-        same = page.window.model, page.window.version
+    def due(self, page: Page) -> list[Page]:
+        """Published quality windows of the model of ``page`` before it, in order of event time, that were due when it closed."""
+        here = page.window
         found = [
             other
             for window, other in self.pages.items()
-            if window[:2] == same and window.lane == "quality" and other.published and other.closed_at <= page.closes_at
+            if window.model == here.model
+            and window.lane == "quality"
+            and window.start < here.start
+            and other.published
+            and other.closed_at <= page.closes_at
         ]
-        return [other.tally() for other in sorted(found, key=lambda each: (each.end, each.window))[-count:]]
+        return sorted(found, key=lambda each: (each.end, each.window))
 
     def quality_ready(self, page: Page) -> bool:
         """Whether every partition with rows has reported the quality of ``page``'s window."""
@@ -228,3 +238,27 @@ class Book:
     def _in_order(self, feature_set: str) -> Iterator[Page]:
         pages = [page for page in self.pages.values() if page.feature_set == feature_set]
         return iter(sorted(pages, key=lambda page: (page.end, page.window)))
+
+
+def labelled(due: Sequence[Page], version: int, count: int) -> list[Tally]:
+    """Of the last ``count`` windows of ``version`` among those `Book.due`, on whichever route: a tally for each partition of each."""
+    own = [page for page in due if page.window.version == version]
+    return [part.tally for page in own[-count:] for part in page.parts.values()]
+
+
+def past_errors(due: Sequence[Page], version: int, count: int) -> dict[str, list[PastError]]:
+    """By metric, how wrong estimates were in the last ``count`` windows among those `Book.due`.
+
+    A window counts once: by ``version`` if it served then, else by another, the champion first. Most of an error is the window's and
+    not the version's, and a new version has none of its own.
+    """
+    found: dict[str, dict[int, PastError]] = {}
+    for page in sorted(due, key=lambda each: _nearness(each.window, version)):
+        for metric, error in page.errors.items():
+            found.setdefault(metric, {})[page.window.start] = error
+    return {metric: [held[start] for start in sorted(held)[-count:]] for metric, held in found.items()}
+
+
+def _nearness(window: Window, version: int) -> tuple[bool, bool, int]:
+    """Greatest for the window that says most about ``version``."""
+    return window.version == version, window.route == "champion", window.version

@@ -4,7 +4,7 @@ Every group of channels has one detector. The detectors of a severity share its 
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -62,6 +62,8 @@ GROUPS: Final[dict[str, str]] = {
     "kpi": "kpi",
     "uplift": "uplift",
 }
+INPUTS: Final = "drift"  # the group whose channels are about features
+BY_IMPORTANCE: Final = 0.5  # of a family's weight
 # Judged by bounds alone: the gaps of small windows are larger by chance, and a difference of means is no window's own.
 BOUNDED: Final = frozenset({"fairness", "uplift"})
 
@@ -74,8 +76,11 @@ def patience(detector: str, alarms: FalseAlarms) -> float:
     return float(budget * sharing)
 
 
-def groups(channels: Sequence[str], alarms: FalseAlarms) -> list[Group]:
-    """``channels`` by detector; each KPI is a group of its own, called ``kpi:<name>``, and they share the budget."""
+def groups(channels: Sequence[str], alarms: FalseAlarms, importance: Mapping[str, float] | None = None) -> list[Group]:
+    """``channels`` by detector; each KPI is a group of its own, called ``kpi:<name>``, and they share the budget.
+
+    ``importance``, of features, shares of 1: what the model hangs on weighs more. The budget holds for any weights that windows do not change.
+    """
     members: dict[str, list[str]] = {}
     for channel in channels:
         group = group_of(channel)
@@ -86,7 +91,7 @@ def groups(channels: Sequence[str], alarms: FalseAlarms) -> list[Group]:
         Group(
             name,
             held,
-            _weights(held),
+            _weights(held, importance or {} if name == INPUTS else {}),
             [direction(channel) for channel in held],
             patience("kpi", alarms) * figures if name.startswith("kpi:") else patience(name, alarms),
         )
@@ -105,11 +110,35 @@ def direction(channel: str) -> int:
     return 1 if names & RISES else -1 if names & FALLS else 0
 
 
-def _weights(channels: Sequence[str]) -> list[float]:
-    """Equal shares for every family (location, scale, …), equal within one: many pairs must not drown few features."""
-    families = [_family(channel) for channel in channels]
-    sizes = Counter(families)
-    return [1 / (len(sizes) * sizes[family]) for family in families]
+def _weights(channels: Sequence[str], importance: Mapping[str, float]) -> list[float]:
+    """Equal shares for every family (location, scale, …): many pairs must not drown few features.
+
+    Within a family one half is equal, the other goes by ``importance`` of the features: none is ever without a voice.
+    """
+    families: dict[str, list[str]] = {}
+    for channel in channels:
+        families.setdefault(_family(channel), []).append(channel)
+    weights = {
+        channel: weight / len(families)
+        for held in families.values()
+        for channel, weight in zip(held, _within_family(held, importance), strict=True)
+    }
+    return [weights[channel] for channel in channels]
+
+
+def _within_family(channels: Sequence[str], importance: Mapping[str, float]) -> list[float]:
+    about = [features_of(channel) for channel in channels]
+    sharing = Counter(about)  # the categories of a feature share what is its
+    shares = [sum(importance.get(name, 0.0) for name in names) / len(names) / sharing[names] for names in about]
+    total, equal = sum(shares), 1 / len(channels)
+    if total <= 0:
+        return [equal] * len(channels)
+    return [(1 - BY_IMPORTANCE) * equal + BY_IMPORTANCE * share / total for share in shares]
+
+
+def features_of(channel: str) -> tuple[str, ...]:
+    """The features that ``channel`` is about, two of a correlation."""
+    return tuple(channel.partition(":")[2].partition("=")[0].split(","))
 
 
 def _family(channel: str) -> str:

@@ -6,28 +6,31 @@ Confidence on Unseen Distributions, estimate accuracy by mean confidence; Kumar,
 calibrated on labelled data). All follows from counts per bin, so partitions merge bit for bit and no row is kept.
 
 An estimate holds as long as P(label | probability) is what it was when the calibration was fitted. It sees other inputs; it is blind to
-concept drift. So it never alarms, is no evidence for anything, and its interval covers chance alone.
+concept drift. So it never alarms and is no evidence for anything. Its interval covers the chance in the labels, and how far past estimates were from
+what came (`services.monitoring.past_errors`), as soon as some are known.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import numpy as np
-from scipy.special import expit, ndtri
+from scipy.special import expit
 
 from schemas.definitions import TargetType
 from schemas.events.monitoring import ChannelResult
-from schemas.probability_bins import BINS, LOG_ODDS
+from schemas.probability_bins import LOG_ODDS
 from services.monitoring.calibration import Calibration, Line
 from services.monitoring.channels import LEAST_ROWS
-from services.monitoring.probabilities import SERVED
+from services.monitoring.past_errors import LEAST, Past, PastError, reach
+from services.monitoring.probabilities import SERVED, counted
 from services.monitoring.tallies import Counts, Floats, Tally, significant
 
 ESTIMATE: Final = "estimate"
 ESTIMATE_ERROR: Final = "estimate_error"
+ESTIMATE_INTERVAL: Final = "estimate_interval"
 CALIBRATION: Final = "calibration"
-COVERAGE: Final = 0.95
 METRICS: Final = {
     TargetType.BINARY: ("roc_auc", "log_loss", "brier", "accuracy"),
     TargetType.MULTICLASS: ("log_loss", "accuracy"),
@@ -41,7 +44,7 @@ GIVEN: Final[Floats] = expit(LOG_ODDS)  # [BINS] p
 
 
 class Expected(NamedTuple):
-    """The expectation of a metric over labels, and its variance over them, given their probabilities."""
+    """The expectation of a metric over labels, and its variance over them; of `expectations` with that of the calibration."""
 
     value: float
     variance: float
@@ -57,24 +60,32 @@ class Cases(NamedTuple):
 Chances = tuple[Floats, Floats]  # of chosen and other cases, [BINS] each: how probable a hit is
 
 
-def estimates(target: TargetType, tally: Tally, calibration: Calibration) -> list[ChannelResult]:
-    """A row a metric with its interval, null where it cannot be told, and one that says what was calibrated on; none of regressions."""
+NOTHING: Final[Past] = MappingProxyType({})
+
+
+def expectations(target: TargetType, tally: Tally, calibration: Calibration) -> dict[str, Expected]:
+    """What can be told of `METRICS`; nothing of regressions or of fewer than `LEAST_ROWS` rows with probabilities."""
+    cases = Cases(*(counted(tally.counts, name) for name in SERVED))
+    if not METRICS[target] or rows_of(target, cases) < LEAST_ROWS:
+        return {}
+    return _expected(target, cases, calibration)
+
+
+def estimates(
+    target: TargetType, found: Mapping[str, Expected], calibration: Calibration, past: Past = NOTHING
+) -> list[ChannelResult]:
+    """A row a metric with its interval, null where it cannot be told; what each interval holds; what was calibrated on. None of regressions.
+
+    ``past``: how wrong estimates were. ``estimate_interval:<metric>`` says of how many windows that was known (``value``), and by
+    ``statistic`` whether it counted: ``past_errors``, or ``chance`` alone where they are too few.
+    """
     if not METRICS[target]:
         return []
-    nothing = np.zeros(BINS, dtype=np.int64)
-    cases = Cases(*(tally.counts.get(name, nothing) for name in SERVED))
-    found = _told(target, cases, calibration) if rows_of(target, cases) >= LEAST_ROWS else {}
     basis = ChannelResult(
         channel=f"{ESTIMATE}:{CALIBRATION}", statistic=calibration.basis, value=float(calibration.rows)
     )
-    return [*(found.get(name) or _row(name) for name in METRICS[target]), basis]
-
-
-def values(rows: Sequence[ChannelResult]) -> dict[str, float]:
-    """The estimates among ``rows`` by metric, those that could be told."""
-    prefix = f"{ESTIMATE}:"
-    named = {row.channel.removeprefix(prefix): row.value for row in rows if row.channel.startswith(prefix)}
-    return {name: value for name, value in named.items() if value is not None and name != CALIBRATION}
+    rows = [_row(name, found.get(name), past.get(name, ())) for name in METRICS[target]]
+    return [*rows, *(_interval_row(name, past.get(name, ())) for name in METRICS[target] if name in found), basis]
 
 
 def errors(estimated: Mapping[str, float], measured: Sequence[ChannelResult]) -> list[ChannelResult]:
@@ -157,7 +168,7 @@ def multiclass(cases: Cases, chances: Chances) -> dict[str, Expected]:
     }
 
 
-def _told(target: TargetType, cases: Cases, calibration: Calibration) -> dict[str, ChannelResult]:
+def _expected(target: TargetType, cases: Cases, calibration: Calibration) -> dict[str, Expected]:
     chosen, other = calibration.curves
 
     def expected(chances: Chances) -> dict[str, Expected]:
@@ -175,7 +186,7 @@ def _told(target: TargetType, cases: Cases, calibration: Calibration) -> dict[st
     if not calibration.shared:
         fits.append(_fit_variance(of_other, other.line, other.covariance))
     return {
-        name: _row(name, Expected(metric.value, metric.variance + sum(fit.get(name, 0.0) for fit in fits)))
+        name: Expected(metric.value, metric.variance + sum(fit.get(name, 0.0) for fit in fits))
         for name, metric in found.items()
         if math.isfinite(metric.value) and math.isfinite(metric.variance)
     }
@@ -198,19 +209,22 @@ def _fit_variance(
     return found
 
 
-def _row(name: str, metric: Expected | None = None) -> ChannelResult:
+def _row(name: str, metric: Expected | None, past: Sequence[PastError]) -> ChannelResult:
     if metric is None:
         return ChannelResult(channel=f"{ESTIMATE}:{name}", statistic=name, value=None)
-    low, high = _interval(name, metric)
+    half = reach(metric.variance, past)
     return ChannelResult(
         channel=f"{ESTIMATE}:{name}",
         statistic=name,
         value=significant(metric.value),
-        low=significant(low),
-        high=significant(high),
+        low=significant(max(metric.value - half, 0.0)),
+        high=significant(min(metric.value + half, BOUNDS.get(name, 1.0))),
     )
 
 
-def _interval(name: str, metric: Expected) -> tuple[float, float]:
-    reach = float(ndtri((1 + COVERAGE) / 2)) * math.sqrt(max(metric.variance, 0.0))
-    return max(metric.value - reach, 0.0), min(metric.value + reach, BOUNDS.get(name, 1.0))
+def _interval_row(name: str, past: Sequence[PastError]) -> ChannelResult:
+    return ChannelResult(
+        channel=f"{ESTIMATE_INTERVAL}:{name}",
+        statistic="past_errors" if len(past) >= LEAST else "chance",
+        value=float(len(past)),
+    )

@@ -103,7 +103,11 @@ def _within(row: ChannelResult) -> float:
 
 
 def _groups(case: Case, values: Mapping[str, float]) -> list[Group]:
-    return groups(list(values), case.watched.definition.spec.monitoring.false_alarms)
+    return groups(list(values), case.watched.definition.spec.monitoring.false_alarms, _importance(case))
+
+
+def _importance(case: Case) -> Mapping[str, float]:
+    return {} if case.artifact is None else case.artifact.importance
 
 
 def _past(case: Case, values: Mapping[str, float]) -> Past:
@@ -174,7 +178,7 @@ def _gross(case: Case, standing: Standing) -> Iterator[ChannelResult]:
         ("broken_predictions", case.artifact.prediction_channels),
     ):
         compared = {channel.name: comparison for channel in channels if (comparison := _compared(case, channel))}
-        group = groups(list(compared), case.watched.definition.spec.monitoring.false_alarms)
+        group = groups(list(compared), case.watched.definition.spec.monitoring.false_alarms, _importance(case))
         weights = {
             channel: weight for each in group for channel, weight in zip(each.channels, each.weights, strict=True)
         }

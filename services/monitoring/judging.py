@@ -10,7 +10,7 @@ from schemas.reasons import RefusedRecordError
 from services.monitoring import estimates, verdicts
 from services.monitoring.alerting import Memory, command, observe
 from services.monitoring.artifacts import THROUGHPUT, Artifact
-from services.monitoring.book import Book, Page, Part, Window
+from services.monitoring.book import Book, Page, Part, Window, labelled, past_errors
 from services.monitoring.calibration import WINDOWS as CALIBRATED_ON
 from services.monitoring.calibration import calibration_of
 from services.monitoring.checkpoints import VERDICTS, Checkpoint, under
@@ -20,12 +20,14 @@ from services.monitoring.history import Histories
 from services.monitoring.judgement import Case, judge, remembered
 from services.monitoring.knowledge import Knowledge, Series, Watched
 from services.monitoring.observations import observations
+from services.monitoring.past_errors import KEPT as KEPT_ERRORS
+from services.monitoring.past_errors import errors_of
 from services.monitoring.publications import alert_message, window_message
 from services.monitoring.quality import LABELLED
 from services.monitoring.quality import ROWS as QUALITY_ROWS
 from services.monitoring.service_levels import known_traffic
 from services.monitoring.standing import Standings
-from services.monitoring.tallies import Tally
+from services.monitoring.tallies import Tally, significant
 from services.monitoring.uplift import uplifts
 from services.monitoring.windows import micros, moment
 from shared.clock import Clock
@@ -200,7 +202,10 @@ class Judging:
         else:
             channels = verdicts.labelled_quality(tally, watched, artifact, history)
             served = self._book.pages.get(page.window.predictions)
-            channels += estimates.errors(served.estimates, channels) if served is not None else []
+            if served is not None:
+                told = estimates.errors(served.estimates, channels)
+                page.errors = errors_of(told, served.variances, tally)
+                channels += told
         page.published += 1
         self._keep(page)
         comparisons: tuple[Comparison, ...] = ()
@@ -214,12 +219,16 @@ class Judging:
 
     def _estimates(self, page: Page, tally: Tally, watched: Watched, artifact: Artifact | None) -> list[ChannelResult]:
         """What quality probably is; the first that was said is kept, to be compared with what it turns out to be."""
-        target = watched.definition.spec.target.type
-        calibration = calibration_of(target, self._book.labelled(page, CALIBRATED_ON), artifact)
-        found = estimates.estimates(target, tally, calibration)
+        target, version = watched.definition.spec.target.type, page.window.version
+        if not estimates.METRICS[target]:
+            return []
+        due = self._book.due(page)
+        calibration = calibration_of(target, labelled(due, version, CALIBRATED_ON), artifact)
+        expected = estimates.expectations(target, tally, calibration)
         if not page.published:
-            page.estimates = estimates.values(found)
-        return found
+            page.estimates = {name: significant(metric.value) for name, metric in expected.items()}
+            page.variances = {name: significant(metric.variance) for name, metric in expected.items()}
+        return estimates.estimates(target, expected, calibration, past_errors(due, version, KEPT_ERRORS))
 
     def _judge(self, case: Case, measured: list[ChannelResult]) -> list[ChannelResult]:
         """What the lanes add to a window that is published for the first time; a correction moves no evidence."""

@@ -4,13 +4,14 @@ Names in a tally: counts ``probability:chosen``, ``probability:other`` and, of l
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from schemas.definitions import TargetType
-from schemas.probability_bins import CHOSEN, HIT, OTHER, Mask, count_cases
+from schemas.probability_bins import BINS, CHOSEN, HIT, OTHER, Mask, count_cases
+from services.monitoring.binning import numbers
 from services.monitoring.inputs import Outputs
 from services.monitoring.joins import Pair
 from services.monitoring.tallies import Counts, Floats, Tally
@@ -25,7 +26,7 @@ Classes = Sequence[bool | int | str]
 def tally_probabilities(target: TargetType, classes: Classes, outputs: Sequence[Outputs], tally: Tally) -> None:
     """Add what was served; nothing of numbers. ``classes`` in the order of the probabilities."""
     if target is TargetType.BINARY:
-        scores = _column([output.score for output in outputs])
+        scores = numbers([output.score for output in outputs])[:, None]
         _add(tally, count_cases(scores, _positive([output.label for output in outputs])))
     elif target is TargetType.MULTICLASS and classes:
         given, chosen = _rows(classes, [output.probabilities for output in outputs], [o.label for o in outputs])
@@ -37,11 +38,17 @@ def tally_outcomes(target: TargetType, classes: Classes, pairs: Sequence[Pair], 
     decided = [pair for pair in pairs if pair.predicted is not None]
     labels, values = [pair.predicted for pair in decided], [pair.value for pair in decided]
     if target is TargetType.BINARY:
-        scores = _column([pair.score for pair in decided])
+        scores = numbers([pair.score for pair in decided])[:, None]
         _add(tally, count_cases(scores, _positive(labels), _positive(values)))
     elif target is TargetType.MULTICLASS and classes:
         given, chosen = _rows(classes, [pair.probabilities for pair in decided], labels)
         _add(tally, count_cases(given, chosen, _places(classes, values)))
+
+
+def counted(counts: Mapping[str, Counts], name: str) -> Counts:
+    """Those called ``name`` [BINS]; of other bins, as of a release that cut them otherwise, there are none."""
+    held = counts.get(name)
+    return held if held is not None and len(held) == BINS else np.zeros(BINS, dtype=np.int64)
 
 
 def _add(tally: Tally, found: dict[str, Counts]) -> None:
@@ -49,12 +56,8 @@ def _add(tally: Tally, found: dict[str, Counts]) -> None:
         tally.count(f"{PROBABILITY}{name}", counts)
 
 
-def _column(scores: Sequence[float | None]) -> Floats:
-    return np.array([[math.nan if score is None else score] for score in scores], dtype=np.float64).reshape(-1, 1)
-
-
 def _positive(labels: Sequence[Any]) -> Mask:
-    return np.array([[bool(label)] for label in labels], dtype=np.bool_).reshape(-1, 1)
+    return np.fromiter(map(bool, labels), np.bool_, len(labels))[:, None]
 
 
 def _rows(
@@ -72,5 +75,5 @@ def _rows(
 def _places(classes: Classes, labels: Sequence[Any]) -> Mask:
     """[rows, classes]: which class each label is; a class may be told as text in one place and as itself in another."""
     places = {str(value): place for place, value in enumerate(classes)}
-    found = np.array([places.get(str(label), -1) for label in labels], dtype=np.int64).reshape(-1, 1)
+    found = np.fromiter((places.get(str(label), -1) for label in labels), np.int64, len(labels))[:, None]
     return np.asarray(found == np.arange(len(classes)))

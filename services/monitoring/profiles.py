@@ -85,6 +85,9 @@ def _probabilities(
     outputs: Sequence[Outputs], watched: Watched, artifact: Artifact | None, where: Codes, windows: Sequence[Tally]
 ) -> None:
     target, classes = watched.definition.spec.target.type, artifact.classes if artifact is not None else ()
+    if len(windows) == 1:
+        tally_probabilities(target, classes, outputs, windows[0])
+        return
     by_window: list[list[Outputs]] = [[] for _ in windows]
     for output, position in zip(outputs, where.tolist(), strict=True):
         by_window[position].append(output)

@@ -1,7 +1,7 @@
 """Quality of labelled predictions as mergeable integers, and the metrics they give.
 
-Scores are counted per class in `SCORE_BINS` equal bins of [0, 1], so ROC AUC is exact up to ties within a bin; losses are
-fixed-point sums with their squares, so each metric has a standard error.
+Scores are counted per class in `SCORE_BINS` equal bins of [0, 1] and in bins of log-odds, so ROC AUC is exact up to ties within a bin of
+those that tie fewer pairs; losses are fixed-point sums with their squares, so each metric has a standard error.
 """
 
 import math
@@ -11,7 +11,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from schemas.definitions import TargetType
+from schemas.probability_bins import BINS
 from services.monitoring.joins import Pair
+from services.monitoring.probabilities import HITS, SERVED, counted
 from services.monitoring.tallies import Counts, Floats, Tally, fixed_sum
 
 SCORE_BINS: Final = 1000
@@ -80,9 +82,8 @@ def metrics(target: TargetType, tally: Tally) -> dict[str, Metric]:
         share = tally.total("correct") / decided
         found["accuracy"] = Metric(share, math.sqrt(max(share * (1 - share), 1 / decided) / decided), 1)
     if target is TargetType.BINARY:
-        positive = tally.counts.get("score:positive", np.zeros(SCORE_BINS, dtype=np.int64))
-        negative = tally.counts.get("score:negative", np.zeros(SCORE_BINS, dtype=np.int64))
-        if (auc := roc_auc(positive, negative)) is not None:
+        auc = roc_auc(*min(_scores(tally), key=_ties))
+        if auc is not None:
             found["roc_auc"] = auc
     if scored := tally.total("scored"):
         found["log_loss"] = _mean(tally, "log_loss", scored)
@@ -105,6 +106,24 @@ def roc_auc(positive: Counts, negative: Counts) -> Metric | None:
     q1, q2 = auc / (2 - auc), 2 * auc * auc / (1 + auc)
     variance = auc * (1 - auc) + (n_positive - 1) * (q1 - auc * auc) + (n_negative - 1) * (q2 - auc * auc)
     return Metric(auc, math.sqrt(max(variance, 0.0) / (n_positive * n_negative)), 1)
+
+
+def _scores(tally: Tally) -> list[tuple[Counts, Counts]]:
+    """Counts of positive and of negative rows, in equal bins and, if those hold the same rows, in bins of log-odds.
+
+    Of rare events nearly all scores are in the first of the equal bins, where none would rank above another.
+    """
+    positive = tally.counts.get("score:positive", np.zeros(SCORE_BINS, dtype=np.int64))
+    negative = tally.counts.get("score:negative", np.zeros(SCORE_BINS, dtype=np.int64))
+    hits = sum((counted(tally.counts, name) for name in HITS), start=np.zeros(BINS, dtype=np.int64))
+    missed = sum((counted(tally.counts, name) for name in SERVED), start=-hits)
+    same = (hits.sum(), missed.sum()) == (positive.sum(), negative.sum())
+    return [(positive, negative), (hits, missed)] if same else [(positive, negative)]
+
+
+def _ties(scores: tuple[Counts, Counts]) -> int:
+    positive, negative = scores
+    return int((positive * negative).sum())
 
 
 def positive_rate(tally: Tally) -> float | None:

@@ -20,6 +20,7 @@ from services.training.errors import RunError
 from services.training.fairness import group_metrics
 from services.training.fitting import Fitted, cut, fit, search
 from services.training.graph import outputs_of, to_onnx
+from services.training.importance import importances
 from services.training.inputs import check_exact, grouping_features, inputs_of, published_groups
 from services.training.job import Completed, Job, Materialised, Progressed, Report
 from services.training.reference_windows import windows_of
@@ -125,7 +126,10 @@ def _candidate(job: Job, subject: Subject, fitted: Fitted, artifact: bytes, cloc
     quality = dict(metrics)  # what a repetition gives again; latency is the machine's
     metrics["onnx_latency_ms"] = scorer.latency(held_out, 1)
     metrics["onnx_batch_latency_ms"] = scorer.latency(held_out, min(LATENCY_ROWS, len(scored)))
-    given = profile.probabilities(subject.target, predicted, subject.truth[blocks.test_rows])
+    truth = subject.truth[blocks.test_rows]
+    given = profile.probabilities(subject.target, predicted, truth)
+    tested = cut(subject.arrays, blocks.test_rows)
+    weights = importances(scorer, subject.inputs, tested, truth, subject.target, subject.model.spec.dataset.seed)
     groups = grouping_features(subject.model, subject.feature_set)
     columns = {name: [row[name] for row in subject.dataset.rows((name,), blocks.test_rows)] for name in groups}
     names = tuple(name for entry in subject.inputs for name in entry.features)
@@ -142,7 +146,7 @@ def _candidate(job: Job, subject: Subject, fitted: Fitted, artifact: bytes, cloc
         outputs=outputs_of(subject.target),
         classes=subject.classes,
         metrics=metrics,
-        group_metrics=group_metrics(subject.target, columns, subject.truth[blocks.test_rows], predicted),
+        group_metrics=group_metrics(subject.target, columns, truth, predicted),
         reference=profile.reference(
             subject.dataset,
             subject.feature_set,
@@ -152,7 +156,7 @@ def _candidate(job: Job, subject: Subject, fitted: Fitted, artifact: bytes, cloc
             quality,
             windows_of(subject.model, job.as_of, lambda rows: _quality(subject, predicted, rows)),
             published_groups(subject.model, subject.feature_set),
-        ).model_copy(update={"probabilities": given}),
+        ).model_copy(update={"probabilities": given, "importance": weights}),
         golden=profile.golden(subject.dataset.rows(names, blocks.test_rows), subject.feature_set, subject.inputs),
         lineage=Lineage(
             source="trained",

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from monitoring_stream import Partition, Rows, Verdicts, hours, records
 
 from schemas.definitions import TargetType
+from schemas.events.monitoring import ChannelResult
 from schemas.topics import LABELS_VALIDATED, PREDICTIONS
-from services.monitoring.calibration import calibration_of
-from services.monitoring.estimates import estimates
+from services.monitoring.calibration import Calibration, calibration_of
+from services.monitoring.estimates import estimates, expectations
 from services.monitoring.inputs import Outputs
 from services.monitoring.joins import Pair
 from services.monitoring.probabilities import tally_outcomes, tally_probabilities
@@ -35,6 +36,11 @@ def _labelled(part: list[tuple[float | None, bool, bool]]) -> Tally:
     return tally
 
 
+def _told(tally: Tally, calibration: Calibration) -> list[ChannelResult]:
+    expected = expectations(TargetType.BINARY, tally, calibration)
+    return estimates(TargetType.BINARY, expected, calibration)
+
+
 @given(found=rows, seed=st.integers(0, 2**32 - 1), parts=st.integers(1, 6))
 @settings(max_examples=20, deadline=None)
 def test_whichever_partition_a_row_is_in_and_however_partitions_merge_the_estimates_have_the_same_bits(
@@ -47,19 +53,22 @@ def test_whichever_partition_a_row_is_in_and_however_partitions_merge_the_estima
     order = random.permutation(parts).tolist()
     kept = [Tally.from_content(json.loads(json.dumps(_tally(dealt[part]).to_content()))) for part in order]
     past = [_labelled(dealt[part]) for part in order]
-    whole = estimates(TargetType.BINARY, _tally(found), calibration_of(TargetType.BINARY, [_labelled(found)], None))
-    assert estimates(TargetType.BINARY, merged(kept), calibration_of(TargetType.BINARY, past, None)) == whole
+    whole = _told(_tally(found), calibration_of(TargetType.BINARY, [_labelled(found)], None))
+    assert _told(merged(kept), calibration_of(TargetType.BINARY, past, None)) == whole
     assert all(row.value is None or np.isfinite(row.value) for row in whole)
 
 
+HOURS = 9  # the last windows have five errors before them
+
+
 def _profiles() -> list[Outgoing]:
-    """What stage 1 says of seven hours whose labels come in while further predictions do."""
-    predicted, labelled = hours(7, Rows(), per_hour=60)
+    """What stage 1 says of nine hours whose labels come in while further predictions do."""
+    predicted, labelled = hours(HOURS, Rows(), per_hour=60)
     ours, theirs = records(PREDICTIONS, predicted), records(LABELS_VALIDATED, labelled)
     with tempfile.TemporaryDirectory() as directory:
         partition = Partition(Path(directory))
-        for place in range(7):
-            batch = [part[place * len(part) // 7 : (place + 1) * len(part) // 7] for part in (ours, theirs)]
+        for place in range(HOURS):
+            batch = [part[place * len(part) // HOURS : (place + 1) * len(part) // HOURS] for part in (ours, theirs)]
             partition.process([*batch[0], *batch[1]])
         partition.profiling.close()
     return partition.published
@@ -82,4 +91,6 @@ def test_estimates_and_their_errors_do_not_depend_on_batches_or_kills(sizes: lis
     told = [row for window in WHOLE.windows for row in window.channels if row.channel.startswith("estimate")]
     assert {row.statistic for row in told if row.channel == "estimate:calibration"} == {"none", "labels"}
     assert any(row.channel == "estimate_error:roc_auc" for row in told)
+    intervals = {row.statistic for row in told if row.channel.startswith("estimate_interval:")}
+    assert intervals == {"chance", "past_errors"}
     assert [item.value for item in pieces.published] == [item.value for item in WHOLE.published]

@@ -10,6 +10,7 @@ from schemas.events.monitoring import ChannelResult, ClosedWindow, WindowBounds
 ESTIMATES = (
     ChannelResult(channel="estimate:roc_auc", statistic="roc_auc", value=0.71234, low=0.68, high=0.74),
     ChannelResult(channel="estimate:brier", statistic="brier", value=None),
+    ChannelResult(channel="estimate_interval:roc_auc", statistic="past_errors", value=20.0),
     ChannelResult(channel="estimate:calibration", statistic="labels", value=1200.0),
 )
 MEASURED = (
@@ -55,3 +56,15 @@ def test_scores_that_nothing_calibrated_are_said_to_be_taken_as_they_are() -> No
     raw = (ESTIMATES[0], ChannelResult(channel="estimate:calibration", statistic="none", value=0.0))
     [row] = table(latest([_closed(0, "performance", raw)]).values())
     assert row["calibrated_on"] == "nothing, scores as they are"
+
+
+def test_an_interval_that_knows_of_no_past_errors_is_said_to_be_of_chance_alone() -> None:
+    alone = (ESTIMATES[0], ChannelResult(channel="estimate_interval:roc_auc", statistic="chance", value=4.0))
+    [row] = table(latest([_closed(0, "performance", alone)]).values())
+    assert row["roc_auc"] == "0.712 estimated (0.68 to 0.74 by chance alone)"
+
+
+def test_a_window_that_never_got_labels_still_shows_what_was_estimated() -> None:
+    never = (ChannelResult(channel="labels:never_labelled", statistic="share", value=1.0),)
+    [row] = table(latest([_closed(0, "performance", ESTIMATES), _closed(0, "quality", never)]).values())
+    assert (row["roc_auc"], row["calibrated_on"]) == ("0.712 estimated (0.68 to 0.74)", "1200 labels")

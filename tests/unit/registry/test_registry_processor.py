@@ -14,6 +14,7 @@ from registry_play import look, started, window
 
 from schemas.envelope import BINARY, Envelope, encode_headers, header
 from schemas.events.contract import decode
+from schemas.events.monitoring import ChannelResult, ClosedWindow
 from schemas.events.registry import (
     ApplyDefinitions,
     ChampionPromoted,
@@ -233,6 +234,44 @@ def test_windows_of_an_earlier_rollout_are_no_evidence_whether_they_are_read_bac
     now = [window(1, days[19], roc_auc=0.8), window(2, days[19], roc_auc=0.8)]
     for windows in (QualityWindows(), earlier):
         assert over(play.state, windows).process([incoming(METRICS_WINDOWS, each) for each in now]) == []
+
+
+@pytest.mark.parametrize("needed", [2, 3])
+@pytest.mark.parametrize("estimated", [0.01, 0.99])
+@pytest.mark.parametrize(
+    ("measured", "decision"), [(0.9, ["champion-promoted"]), (0.5, ["challenger-stopped"]), (None, [])]
+)
+def test_what_is_only_estimated_promotes_nobody_and_ends_nobody(
+    needed: int, estimated: float, measured: float | None, decision: list[str]
+) -> None:
+    """The champion is measured at 0.7; the challenger's estimates say the best or the worst in both lanes, before labels and after."""
+    play = started(rollout={"strategy": "shadow", "minWindows": needed})
+    play.train(b"one")
+    play.train(b"two")
+    stream = []
+    for number in range(4 * needed - 1):  # one more and a challenger without evidence ends as undecided
+        day = samples.NOW + timedelta(days=number)
+        for version, value, guess in ((1, 0.7, 0.5), (2, measured, estimated)):
+            known = {} if value is None else {"roc_auc": value}
+            before = with_estimates(window(version, day, lane="performance"), guess)
+            after = with_estimates(window(version, day, **known), guess)
+            stream += [before, after, before.model_copy(update={"revision": 2})]
+    outgoing = over(play.state, QualityWindows()).process([incoming(METRICS_WINDOWS, each) for each in stream])
+    events = [decode(RegistryEvent, item.value or b"") for item in outgoing if item.topic.name == "registry.events"]
+    assert [event.fact.type for event in events] == decision
+
+
+def with_estimates(told: ClosedWindow, value: float) -> ClosedWindow:
+    """With every row that monitoring's estimates have, in whichever lane."""
+    rows = (
+        ChannelResult(
+            channel="estimate:roc_auc", statistic="roc_auc", value=value, low=value - 0.01, high=value + 0.01
+        ),
+        ChannelResult(channel="estimate_interval:roc_auc", statistic="past_errors", value=20.0),
+        ChannelResult(channel="estimate:calibration", statistic="labels", value=5000.0),
+        ChannelResult(channel="estimate_error:roc_auc", statistic="roc_auc", value=value),
+    )
+    return told.model_copy(update={"channels": (*told.channels, *rows)})
 
 
 def test_tombstones_and_chunks_are_passed_over(processor: RegistryProcessor) -> None:
