@@ -107,6 +107,7 @@ def observations(closed: ClosedWindow) -> list[Observation]:
 
     What was not tested, because there were too few rows or there is nothing to compare with, neither alarms nor calms.
     A shadow serves nobody, so it speaks of its failures alone: they end its rollout. Breakage comes first.
+    A champion is also quiet `of_others` about each KPI that was not compared.
     """
     subjects: dict[tuple[AlertKind, str], list[ChannelResult]] = {}
     for row in closed.channels:
