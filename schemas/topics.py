@@ -172,7 +172,7 @@ LABELS_REJECTED = Topic(
     "entity_id",
     "Quarantined labels: the original bytes and every reason.",
     ("validation",),
-    ("validation", CLIENTS),
+    ("validation", "monitoring", CLIENTS),
     ("headrace.rejection.v1",),
     Partitioning.ENTITY,
     retention=_days(30),

@@ -24,18 +24,16 @@ from schemas.reasons import Reason
 from schemas.reference import count, describe, describe_numbers
 from schemas.topics import (
     ALERTS,
-    LABELS_VALIDATED,
     METRICS_WINDOWS,
     MONITORING_PROFILES,
     MONITORING_STATE,
-    PREDICTIONS,
     Topic,
 )
 from services.monitoring.checkpoints import StateReader
 from services.monitoring.joins import JoinStore
 from services.monitoring.judging import Judging
 from services.monitoring.knowledge import Knowledge
-from services.monitoring.profiling import Profiling
+from services.monitoring.profiling import PROFILED, Profiling
 from services.monitoring.restoring import Stretch, open_windows, restoration
 from shared.clock import FixedClock
 from shared.records import Outgoing, StoredRecord, TopicNames
@@ -173,6 +171,18 @@ def watched_model(**spec: Any) -> Model:
 def rejection(at: datetime, *rules: str, body: bytes | None = None, appended: datetime | None = None) -> Rejection:
     """A rejected event of `SET` that occurred ``at``, or with a ``body`` of its own."""
     event = {"feature_set": "trips", "entity_id": "x", "occurred_at": format_time(at), "features": {}}
+    return _quarantined(at, rules, json.dumps(event).encode() if body is None else body, appended)
+
+
+def refused_label(
+    at: datetime, *rules: str, model: str = MODEL, body: bytes | None = None, appended: datetime | None = None
+) -> Rejection:
+    """A rejected label of ``model`` that was observed ``at``, or with a ``body`` of its own."""
+    label = {"model": model, "event_id": "e", "entity_id": "x", "observed_at": format_time(at), "value": "perhaps"}
+    return _quarantined(at, rules, json.dumps(label).encode() if body is None else body, appended)
+
+
+def _quarantined(at: datetime, rules: Sequence[str], body: bytes, appended: datetime | None) -> Rejection:
     return Rejection(
         event_id="e",
         event_source="tests",
@@ -183,7 +193,7 @@ def rejection(at: datetime, *rules: str, body: bytes | None = None, appended: da
             offset=0,
             timestamp_ms=int((appended or at + timedelta(seconds=1)).timestamp() * 1000),
         ),
-        payload_base64=base64.b64encode(json.dumps(event).encode() if body is None else body).decode(),
+        payload_base64=base64.b64encode(body).decode(),
     )
 
 
@@ -303,8 +313,8 @@ class Partition:
 
     def process(self, batch: Sequence[StoredRecord]) -> None:
         """One committed batch."""
-        order = {NAMES.name(PREDICTIONS): 0, NAMES.name(LABELS_VALIDATED): 1}
-        batch = sorted(batch, key=lambda item: (order.get(item.topic, 2), item.offset))
+        order = {NAMES.name(topic): place for place, topic in enumerate(PROFILED)}
+        batch = sorted(batch, key=lambda item: (order[item.topic], item.offset))
         self._commit(self.profiling.process(batch))
         self.read += batch
 

@@ -81,6 +81,10 @@ class Memory:
         """Whether an episode goes on."""
         return self.alert is not None and self.alert.state != "resolved"
 
+    def speaks_of_another(self, version: int) -> bool:
+        """Whether an episode goes on that is about another version."""
+        return self.alert is not None and self.active and self.alert.version != version
+
     @property
     def flapping(self) -> bool:
         """Whether the present episode is a flapping one."""
@@ -93,8 +97,12 @@ class Memory:
 
 
 def observe(memory: Memory, seen: Observation) -> tuple[Memory, Alert | None]:
-    """What follows from a window. Windows that are not later than the last one seen change nothing."""
+    """What follows from a window. Windows that are not later than the last one seen change nothing, nor do those that are quiet
+    of other versions than the alert's.
+    """
     if memory.last_end is not None and seen.window.end <= memory.last_end:
+        return memory, None
+    if seen.of_others and not memory.speaks_of_another(seen.version):
         return memory, None
     memory = replace(memory, last_end=seen.window.end, firings=memory.firings.after_window())
     return _alarming(memory, seen) if seen.channels else _quiet(memory, seen)

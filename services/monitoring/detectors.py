@@ -13,7 +13,7 @@ from schemas.events.monitoring import AlertKind, Severity
 from services.monitoring.lanes.calibrated import Group
 
 RISES: Final = frozenset(
-    {"unseen", "errors", "latency", "labels:never_labelled"}
+    {"unseen", "errors", "latency", "labels:never_labelled", "labels:rejected"}
     | {"quality:log_loss", "quality:brier", "quality:rmse", "quality:mae"}
 )
 FALLS: Final = frozenset({"throughput", "quality:roc_auc", "quality:accuracy", "quality:r2"})
@@ -53,6 +53,7 @@ GROUPS: Final[dict[str, str]] = {
     "prediction": "prediction_drift",
     "labels:positive_rate": "label_drift",
     "labels:never_labelled": "missing_labels",
+    "labels:rejected": "missing_labels",
     "latency": "latency",
     "throughput": "throughput",
     "errors": "errors",
@@ -99,13 +100,13 @@ def groups(channels: Sequence[str], alarms: FalseAlarms, importance: Mapping[str
 
 
 def group_of(channel: str) -> str | None:
-    """The group of ``channel``: by its whole name, or by what stands before the colon; None if it is only shown."""
-    return GROUPS.get(channel) or GROUPS.get(channel.partition(":")[0])
+    """The group of ``channel``: by its whole name, or by what stands before a colon; None if it is only shown."""
+    return GROUPS.get(channel) or GROUPS.get(_family(channel))
 
 
 def direction(channel: str) -> int:
     """1 if only a rise of ``channel`` is bad, -1 if only a fall is, 0 for both."""
-    names = {channel, channel.partition(":")[0]}
+    names = {channel, _family(channel)}
     return 1 if names & RISES else -1 if names & FALLS else 0
 
 
@@ -116,7 +117,7 @@ def _weights(channels: Sequence[str], importance: Mapping[str, float]) -> list[f
     """
     families: dict[str, list[str]] = {}
     for channel in channels:
-        families.setdefault(channel.partition(":")[0], []).append(channel)
+        families.setdefault(_family(channel), []).append(channel)
     weights = {
         channel: weight / len(families)
         for held in families.values()
@@ -138,3 +139,9 @@ def _within_family(channels: Sequence[str], importance: Mapping[str, float]) -> 
 def features_of(channel: str) -> tuple[str, ...]:
     """The features that ``channel`` is about, two of a correlation."""
     return tuple(channel.partition(":")[2].partition("=")[0].split(","))
+
+
+def _family(channel: str) -> str:
+    """What stands before the last colon where that is known by itself (``labels:rejected``), else before the first."""
+    longer = channel.rpartition(":")[0]
+    return longer if longer in GROUPS else channel.partition(":")[0]

@@ -13,6 +13,12 @@ KEPT_WINDOWS: Final = 20  # windows a series keeps open to corrections after eve
 KEPT_AT_LEAST: Final = 86_400_000_000  # and a day of event time, microseconds
 
 
+def life(policy: WindowPolicy) -> int:
+    """From a window's start until it is too old to be corrected, microseconds."""
+    kept = max(policy.every * KEPT_WINDOWS, KEPT_AT_LEAST)
+    return policy.every + max(policy.lateness, policy.timeout) + kept
+
+
 @dataclass(slots=True)
 class Entry:
     """One partition's share of one window. Moments in microseconds.

@@ -78,22 +78,30 @@ class RejectionOrigin(msgspec.Struct):
 
 
 class Rejection(msgspec.Struct):
-    """A quarantined event, as in `schemas.events.validation.Rejection`."""
+    """A quarantined event or label, as in `schemas.events.validation.Rejection`."""
 
     reasons: list[BrokenRule]
     origin: RejectionOrigin
     payload_base64: str
 
 
-class Rejected(msgspec.Struct):
+class RejectedEvent(msgspec.Struct):
     """What is read of a rejected event's own body, where it can be read at all."""
 
-    feature_set: str
-    occurred_at: Aware
+    subject: str = msgspec.field(name="feature_set")
+    occurred: Aware = msgspec.field(name="occurred_at")
+
+
+class RejectedLabel(msgspec.Struct):
+    """The same of a rejected label's."""
+
+    subject: str = msgspec.field(name="model")
+    occurred: Aware = msgspec.field(name="observed_at")
 
 
 PREDICTION: Final = msgspec.json.Decoder(Prediction)
 LABEL: Final = msgspec.json.Decoder(Label)
 TICK: Final = msgspec.json.Decoder(Tick)
 REJECTION: Final = msgspec.json.Decoder(Rejection)
-REJECTED: Final = msgspec.json.Decoder(Rejected)
+REJECTED_EVENT: Final = msgspec.json.Decoder(RejectedEvent)
+REJECTED_LABEL: Final = msgspec.json.Decoder(RejectedLabel)

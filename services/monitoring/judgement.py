@@ -15,10 +15,11 @@ from services.monitoring.channels import LEAST_ROWS, Channel
 from services.monitoring.detectors import BOUNDED, group_of, groups, patience
 from services.monitoring.history import KEPT
 from services.monitoring.knowledge import Watched
+from services.monitoring.label_counts import size as labels_seen
 from services.monitoring.lanes.calibrated import RECENT, Group, Past, Verdict
 from services.monitoring.lanes.gross import Comparison, GrossVerdict, tolerance
 from services.monitoring.quality import LABELLED
-from services.monitoring.service_levels import REASONS, REJECTED
+from services.monitoring.rejections import REASONS, REJECTED
 from services.monitoring.standing import Standing
 from services.monitoring.tallies import Floats, Tally
 from services.monitoring.window_values import WindowValues
@@ -66,8 +67,8 @@ def judge(case: Case, measured: Sequence[ChannelResult], standing: Standing) -> 
 
 def remembered(case: Case, rows: Sequence[ChannelResult]) -> dict[str, float]:
     """What of a window becomes history: what is `accepted`, and of how many rows it is."""
-    counted = {REASONS: 1.0} if case.window.lane == "performance" else {}
-    return {**accepted(rows), **counted, ROWS: float(case.rows)}
+    counted = case.window.lane == "performance" or labels_seen(case.tally) > 0  # of no labels at all nothing is known
+    return {**accepted(rows), **({REASONS: 1.0} if counted else {}), ROWS: float(case.rows)}
 
 
 def accepted(rows: Sequence[ChannelResult]) -> dict[str, float]:

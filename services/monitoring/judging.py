@@ -180,8 +180,11 @@ class Judging:
         for seen in observations(closed):
             memory = self._memories.get(seen.fingerprint)
             explained = any(self._memories.get(cause, Memory()).explains for cause in seen.causes)
-            if not explained and (memory is not None or seen.channels):
-                self._remember(seen.fingerprint, *observe(memory or Memory(), seen))
+            if explained or (memory is None and not seen.channels):
+                continue
+            found, alert = observe(memory or Memory(), seen)
+            if found is not memory:
+                self._remember(seen.fingerprint, found, alert)
 
     def _close(self, page: Page) -> ClosedWindow | None:
         watched = self._knowledge.watched(page.window.model)

@@ -111,6 +111,15 @@ class Knowledge:
         found = [ref for ref in self._sets if feature_set in ("", ref.partition("@")[0])]
         return found[0] if len(found) == 1 else feature_set
 
+    def meant(self, model: str) -> str:
+        """The model that a label means by ``model``: itself, or the only one there is where no such model is defined."""
+        return model if model in self._models or len(self._models) != 1 else next(iter(self._models))
+
+    def live_model(self, model: str) -> bool:
+        """Whether the event time of the model that a label means by ``model`` is that of the clock."""
+        known = self._models.get(self.meant(model))
+        return known is not None and self.live(known.spec.feature_set)
+
     def live(self, feature_set: str) -> bool:
         """Whether the event time of ``feature_set`` is that of the clock."""
         known = self._sets.get(self.resolve(feature_set))

@@ -7,14 +7,15 @@ import numpy as np
 
 from schemas.definitions import TargetType
 from services.monitoring import inputs, quality
-from services.monitoring.entries import KEPT_AT_LEAST, KEPT_WINDOWS, Entry
+from services.monitoring.entries import Entry, life
 from services.monitoring.fairness import tally_groups
 from services.monitoring.joins import AwaitingLabel, JoinStore, ObservedLabel, Place
 from services.monitoring.knowledge import Knowledge, Series
+from services.monitoring.label_counts import LabelCounts, size
 from services.monitoring.pairing import tally_twins
 from services.monitoring.probabilities import tally_outcomes
 from services.monitoring.tallies import Tally
-from services.monitoring.windows import WindowPolicy, micros
+from services.monitoring.windows import micros
 
 ENOUGH_LABELLED: Final = 0.95
 KEPT_BEYOND: Final = 86_400_000_000  # a day of event time: how far the labels' ticks may be behind, microseconds
@@ -32,10 +33,12 @@ class Judged(NamedTuple):
 class Labelling:
     """Feeds the join and remembers which windows it changed."""
 
-    def __init__(self, store: JoinStore, knowledge: Knowledge) -> None:
-        """``store`` holds predictions and labels; it is the caller's to open, commit and close."""
+    def __init__(self, store: JoinStore, knowledge: Knowledge, counts: LabelCounts) -> None:
+        """``store`` holds predictions and labels; it is the caller's to open, commit and close. ``counts``: of labels, by time."""
         self._store = store
         self._knowledge = knowledge
+        self._counts = counts
+        self._counted: dict[Place, int] = {}  # labels of a window's time when it was last looked at
         self._touched: set[Place] = set()  # windows whose pairs may have changed since they were last looked at
 
     def touch(self, entry: Entry) -> None:
@@ -95,7 +98,9 @@ class Labelling:
         return watched is None or watched.policy.every > 0  # windows of rows are not monitored
 
     def expire(self, feature_set: str, predictions: int | None, labels: int | None) -> None:
-        """Forget labels that found no prediction and can find none any more, at these watermarks of the two topics.
+        """Forget labels that found no prediction and can find none any more, and the counts of windows that are over.
+
+        ``predictions`` and ``labels``: the watermarks of the two topics.
 
         A prediction that occurred by the time its label was observed is not taken any more then (`entries.Entry.kept_until`
         and a day), so what is forgotten changes no result, however the two topics were interleaved.
@@ -103,11 +108,14 @@ class Labelling:
         due = _due(predictions, labels)
         if due is None:
             return
+        self._counts.forget(
+            feature_set, due - KEPT_BEYOND
+        )  # a kill between two ticks must not forget earlier than a window
         models = self._knowledge.models_of(feature_set)
         for model in models:
             watched = self._knowledge.watched(model)
             if watched is not None:
-                self._store.expire_labels(model, due - _life(watched.policy))
+                self._store.expire_labels(model, due - life(watched.policy) - KEPT_BEYOND)
         for model in self._store.labelled_models:
             if self._knowledge.watched(model) is None:
                 self._store.expire_labels(model, due - UNKNOWN_LIFE)
@@ -117,10 +125,13 @@ class Labelling:
         place, timed_out = entry.place, due >= entry.timeout_at
         if due < entry.expected_at or (entry.quality_reported is not None and not timed_out):
             return None
-        if place not in self._touched and (entry.quality_final or not timed_out):
+        seen = self._counts.of(place)
+        changed = place in self._touched or size(seen) != self._counted.get(place, 0)
+        if not changed and (entry.quality_final or not timed_out):
             return None
         rows, labelled = self._store.counts(place)
         self._touched.discard(place)
+        self._counted[place] = size(seen)
         entry.quality_final = entry.quality_final or timed_out
         watched = self._knowledge.watched(entry.series.model)
         if rows == 0 or watched is None or not (timed_out or labelled >= ENOUGH_LABELLED * rows):
@@ -135,7 +146,8 @@ class Labelling:
             twins = self._store.twins(place)
             of = {version: self._classes(entry.series.model, version) for version in {twin.version for twin in twins}}
             tally.merge(tally_twins(target, of, classes, twins))
-        revision = rows + tally.total(quality.LABELLED) + tally.total(quality.REVISIONS)
+        tally.merge(seen)
+        revision = rows + tally.total(quality.LABELLED) + tally.total(quality.REVISIONS) + size(seen)
         if revision == entry.quality_reported:
             return None
         return Judged(tally, revision, entry.timeout_at if timed_out else due)
@@ -147,6 +159,7 @@ class Labelling:
     def drop(self, entry: Entry) -> None:
         """Forget a window and its labels."""
         self._touched.discard(entry.place)
+        self._counted.pop(entry.place, None)
         self._store.drop(entry.place)
 
 
@@ -155,9 +168,3 @@ def _due(predictions: int | None, labels: int | None) -> int | None:
     if predictions is None:
         return None if labels is None else labels - UNKNOWN_LIFE
     return predictions - KEPT_BEYOND if labels is None else min(predictions, labels)
-
-
-def _life(policy: WindowPolicy) -> int:
-    """How long after its observation a label may find a prediction, microseconds of event time."""
-    kept = max(policy.every * KEPT_WINDOWS, KEPT_AT_LEAST)
-    return policy.every + max(policy.lateness, policy.timeout) + kept + KEPT_BEYOND

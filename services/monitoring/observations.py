@@ -1,5 +1,6 @@
 """What a closed window says to the alerts: its rows grouped by what they are about, with how loud that is."""
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -10,12 +11,14 @@ from schemas.identities import alert_fingerprint
 from services.monitoring.detectors import DETECTORS, group_of
 from services.monitoring.fairness import FAIRNESS
 from services.monitoring.judgement import SUMMARY
+from services.monitoring.rejections import REJECTED_LABELS
 from services.monitoring.uplift import UPLIFT
 
 BROKEN: Final = "broken"  # the subject of what the gross lane finds
 SHADOW_KINDS: Final[frozenset[AlertKind]] = frozenset({"errors"})
 NAMED: Final = 3  # channels that a summary names
 UNFAIR_WORDS: Final = "groups fare more differently than the definition allows"
+REFUSED_WORDS: Final = "labels are rejected"
 WORSE_WORDS: Final = "a business figure is worse since this version was deployed"
 BROKEN_WORDS: Final[dict[AlertKind, str]] = {
     "drift": "inputs are broken",
@@ -36,7 +39,10 @@ WORDS: Final[dict[AlertKind, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a window says about one subject of a model; no alarming ``channels``, strongest first, means that it is quiet."""
+    """What a window says about one subject of a model; no alarming ``channels``, strongest first, means that it is quiet.
+
+    ``of_others``: it is quiet about other versions than its own alone, since it was not they that served.
+    """
 
     model: str
     version: int
@@ -46,6 +52,7 @@ class Observation:
     window: WindowBounds
     at: datetime
     channels: tuple[ChannelResult, ...]
+    of_others: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -87,6 +94,8 @@ class Observation:
         what = BROKEN_WORDS[self.kind] if self.broken else WORDS[self.kind]
         if (self.kind, self.subject) == ("quality", f"{self.route}:{FAIRNESS}"):
             what = UNFAIR_WORDS
+        elif told and all(row.channel.startswith(REJECTED_LABELS) for row in told):
+            what = REFUSED_WORDS
         elif self.kind == "kpi" and self.subject.count(":") > 1:
             what = WORSE_WORDS
         between = f"{format_time(self.window.start)}/{format_time(self.window.end)}"
@@ -98,6 +107,7 @@ def observations(closed: ClosedWindow) -> list[Observation]:
 
     What was not tested, because there were too few rows or there is nothing to compare with, neither alarms nor calms.
     A shadow serves nobody, so it speaks of its failures alone: they end its rollout. Breakage comes first.
+    A champion is also quiet `of_others` about each KPI that was not compared.
     """
     subjects: dict[tuple[AlertKind, str], list[ChannelResult]] = {}
     for row in closed.channels:
@@ -121,7 +131,33 @@ def observations(closed: ClosedWindow) -> list[Observation]:
         )
         for (kind, subject), found in subjects.items()
     ]
-    return sorted(seen, key=lambda each: (not each.broken, each.kind))
+    return sorted([*seen, *_relieved(closed, subjects)], key=lambda each: (not each.broken, each.kind))
+
+
+def _relieved(closed: ClosedWindow, subjects: Collection[tuple[AlertKind, str]]) -> Iterator[Observation]:
+    """Of each KPI that was not compared since a deployment: whatever was said of another version is over once this one serves."""
+    if closed.route != "champion":
+        return
+    kind = DETECTORS[UPLIFT].kind
+    for row in closed.channels:
+        prefix, _, figure = row.channel.partition(":")
+        subject = _uplift_of(closed.route, figure)
+        if prefix == "kpi" and row.method is None and (kind, subject) not in subjects:
+            yield Observation(
+                closed.model,
+                closed.version,
+                closed.route,
+                kind,
+                subject,
+                closed.window,
+                closed.closed_at,
+                (),
+                of_others=True,
+            )
+
+
+def _uplift_of(route: str, figure: str) -> str:
+    return f"{route}:{figure}:{UPLIFT}"
 
 
 def _about(row: ChannelResult, route: str) -> tuple[AlertKind, str] | None:
@@ -139,7 +175,7 @@ def _about(row: ChannelResult, route: str) -> tuple[AlertKind, str] | None:
     if group == FAIRNESS:
         return detector.kind, f"{route}:{FAIRNESS}"
     if group == UPLIFT:
-        return detector.kind, f"{route}:{name}:{UPLIFT}"
+        return detector.kind, _uplift_of(route, name)
     if group == "label_drift":
         return detector.kind, f"{route}:labels"
     return detector.kind, f"{route}:{BROKEN}" if row.method == "gross" else route

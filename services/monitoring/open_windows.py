@@ -12,7 +12,7 @@ from services.monitoring.joins import Place
 from services.monitoring.knowledge import Knowledge, Series
 from services.monitoring.labelling import KEPT_BEYOND, Labelling
 from services.monitoring.profiles import tally_rows
-from services.monitoring.refusals import REJECTED_BY, Refusal
+from services.monitoring.refusals import Refusal
 
 
 @dataclass(slots=True)
@@ -89,15 +89,13 @@ class OpenWindows:
             self._labelling.add_predictions(series, rows, appended, watched.policy.every, windows)
 
     def count_rejection(self, series: Series, refusal: Refusal, feature_set: str) -> None:
-        """Count a rejected event in the window of ``series``, once in all and once for each rule that it broke."""
+        """Count a rejected event in the window of ``series``."""
         watched = self._knowledge.watched(series.model)
         if watched is None or not watched.policy.every:
             return
         entry = self._entry(series, refusal.occurred - refusal.occurred % watched.policy.every, feature_set)
         if entry is not None:
-            entry.tally.add("rejected", 1)
-            for rule in refusal.rules:
-                entry.tally.add(f"{REJECTED_BY}{rule}", 1)
+            refusal.add_to(entry.tally)
 
     # ---- event time
 

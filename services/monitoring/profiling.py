@@ -15,15 +15,17 @@ from schemas.envelope import header
 from schemas.events.ingestion import Tick as TickContract
 from schemas.events.monitoring import Profile
 from schemas.reasons import RefusedRecordError
-from schemas.topics import EVENTS_REJECTED, LABELS_VALIDATED, PREDICTIONS, Topic
+from schemas.topics import EVENTS_REJECTED, LABELS_REJECTED, LABELS_VALIDATED, PREDICTIONS, Topic
 from services.monitoring import inputs
 from services.monitoring.checkpoints import Checkpoint
 from services.monitoring.joins import JoinStore, ObservedLabel, StoreFault
 from services.monitoring.knowledge import Knowledge, Series
+from services.monitoring.label_counts import KIND as LABEL_COUNT
+from services.monitoring.label_counts import LabelCounts
 from services.monitoring.labelling import Labelling
 from services.monitoring.open_windows import OpenWindows, Watermarks
 from services.monitoring.publications import profile_message, progress_message
-from services.monitoring.refusals import refusal_of
+from services.monitoring.refusals import LABEL, refusal_of
 from services.monitoring.replays import RETRY, passed_on, replayed_from
 from services.monitoring.segments import Segment
 from services.monitoring.windows import micros
@@ -32,7 +34,8 @@ from shared.dead_letters import dead_letter
 from shared.records import Outgoing, Record, TopicNames
 
 TICK: Final = TickContract.ce_type
-PROFILED: Final = (PREDICTIONS, LABELS_VALIDATED, EVENTS_REJECTED, RETRY)
+# In the order in which a batch is taken: refused labels have no ticks, so they come before the ticks that close their windows.
+PROFILED: Final = (LABELS_REJECTED, PREDICTIONS, LABELS_VALIDATED, EVENTS_REJECTED, RETRY)
 
 
 class Profiling:
@@ -55,7 +58,8 @@ class Profiling:
         self._clock = clock
         self._checkpoint = Checkpoint(partition, str(partition))
         self._positions: dict[str, int] = {}
-        self._labelling = Labelling(store, knowledge)
+        self._label_counts = LabelCounts(knowledge, self._checkpoint, self._positions)
+        self._labelling = Labelling(store, knowledge, self._label_counts)
         self._windows = OpenWindows(partition, knowledge, self._labelling, self._checkpoint, self._positions, unwatched)
         self._segment = Segment()
         self._outgoing: list[Outgoing] = []
@@ -66,6 +70,8 @@ class Profiling:
             self._checkpoint.restored(key)
             if key.startswith("window/"):
                 self._windows.restore(content)
+            elif key.startswith(f"{LABEL_COUNT}/"):
+                self._label_counts.restore(content)
             elif key == "watermarks":
                 self._windows.watermarks = {name: Watermarks(**marks) for name, marks in content.items()}
             elif key == "positions":
@@ -137,7 +143,11 @@ class Profiling:
         elif topic is PREDICTIONS:
             self._take_prediction(inputs.PREDICTION.decode(record.value), record)
         elif topic is LABELS_VALIDATED:
-            self._take_label(inputs.LABEL.decode(record.value), record.timestamp)
+            label = inputs.LABEL.decode(record.value)
+            self._take_label(label, record.timestamp)
+            self._label_counts.accept(label.model, micros(label.observed_at), *self._stands_at(record))
+        elif topic is LABELS_REJECTED:
+            self._take_refused_label(record)
         else:
             self._take_rejection(record)
 
@@ -148,7 +158,10 @@ class Profiling:
         self._segment.add(into, prediction, record.timestamp)
 
     def _counted(self, series: Series, occurred: int, feature_set: str, record: Record) -> bool:
-        return self._windows.counted(series, occurred, feature_set, self._topics[record.topic].name, record.offset)
+        return self._windows.counted(series, occurred, feature_set, *self._stands_at(record))
+
+    def _stands_at(self, record: Record) -> tuple[str, int]:
+        return self._topics[record.topic].name, record.offset
 
     def _take_label(self, label: inputs.Label, appended: int) -> None:
         self._segment.labels.append(
@@ -168,7 +181,7 @@ class Profiling:
         refusal = refusal_of(record, self._knowledge.live)
         if refusal is None:
             return
-        feature_set = self._knowledge.resolve(refusal.feature_set)
+        feature_set = self._knowledge.resolve(refusal.subject)
         for name in self._knowledge.models_of(feature_set):
             version = self._knowledge.champion(name)
             if version is None:
@@ -176,6 +189,12 @@ class Profiling:
             series = Series(name, version, "champion")
             if not self._counted(series, refusal.occurred, feature_set, record):
                 self._windows.count_rejection(series, refusal, feature_set)
+
+    def _take_refused_label(self, record: Record) -> None:
+        """Count a rejected label for its model, where it can be told which and when that is."""
+        refusal = refusal_of(record, self._knowledge.live_model, LABEL)
+        if refusal is not None:
+            self._label_counts.refuse(self._knowledge.meant(refusal.subject), refusal, *self._stands_at(record))
 
     # ---- event time
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Final
 
-import numpy as np
 from scipy.stats import binom, poisson
 
 from schemas.definitions import Kpi
@@ -17,16 +16,11 @@ from services.monitoring import kpis
 from services.monitoring.artifacts import THROUGHPUT
 from services.monitoring.channels import LEAST_ROWS
 from services.monitoring.knowledge import Watched
-from services.monitoring.refusals import REJECTED_BY
-from services.monitoring.tallies import Floats, Tally
-from services.monitoring.window_values import WindowValues
+from services.monitoring.refusals import REFUSED
+from services.monitoring.tallies import Tally
 
 FAILED_SHARE: Final = 0.05
 REJECTED_SHARE: Final = 0.2
-NEW_REASON: Final = 0.05  # share of events rejected by a rule that usually rejects fewer
-HABIT: Final = 3.0  # times the usual share of a rule that rejects some all the time
-REJECTED: Final = "errors:rejected:"  # channels that begin so: the share of one rule
-REASONS: Final = "reasons"  # in the history: 1 for a window whose rejections were counted by rule
 USUAL: Final = 0.2  # of a limit: what is taken to be usual where nothing better is known
 QUIET_SHARE: Final = 0.2  # throughput below this share of the usual
 QUIET_BEFORE: Final = 0.05  # share of the windows before: quiet more often than that is a habit (nights, weekends)
@@ -40,42 +34,17 @@ def more_than_chance(count: int, of: int, usual: float) -> float:
 
 def errors(tally: Tally, alpha: float) -> list[ChannelResult]:
     """Shares of failed predictions and rejected events; unknown where there were none."""
-    rows, failed, rejected = tally.total("rows"), tally.total("failed"), tally.total("rejected")
+    rows, failed, rejected = tally.total("rows"), tally.total("failed"), tally.total(REFUSED)
     return [
-        _share("errors:failed_share", failed, rows, FAILED_SHARE, alpha),
-        _share("errors:rejected_share", rejected, rows + rejected, REJECTED_SHARE, alpha),
+        share_row("errors:failed_share", failed, rows, FAILED_SHARE, alpha),
+        share_row("errors:rejected_share", rejected, rows + rejected, REJECTED_SHARE, alpha),
     ]
 
 
-def rejections(tally: Tally, history: WindowValues, alpha: float) -> list[ChannelResult]:
-    """The share of events that each rule rejects, of all events; a rule that was seen in the windows before is said with 0.
-
-    A new reason is found in one window: from `NEW_REASON` on, where the windows before say that it is new. A rule that always
-    rejects some has `HABIT` times its usual share, but never more than all rules together may.
-    """
-    of = tally.total("rows") + tally.total("rejected")
-    if of == 0:
-        return []
-    counts = {name.removeprefix(REJECTED_BY): held for name, held in tally.sums.items() if name.startswith(REJECTED_BY)}
-    known = {name.removeprefix(REJECTED) for name in history.columns if name.startswith(REJECTED)}
-    before = {rule: rejected_before(history, rule) for rule in sorted({*counts, *known})}
-    told = [rule for rule, shares in before.items() if counts.get(rule) or shares.any()]
-    return [_reason(rule, counts.get(rule, 0), of, before[rule], alpha / len(told)) for rule in told]
-
-
-def rejected_before(history: WindowValues, rule: str) -> Floats:
-    """The share of a rule in each window of which reasons were counted: 0 where it is not said."""
-    shares = history.matrix([f"{REJECTED}{rule}", REASONS])
-    return np.asarray(np.nan_to_num(shares[~np.isnan(shares[:, 1]), 0]), dtype=np.float64)
-
-
-def _reason(rule: str, count: int, of: int, before: Floats, alpha: float) -> ChannelResult:
-    usual = float(np.median(before)) if len(before) else 0.0
-    limit = min(REJECTED_SHARE, max(NEW_REASON, HABIT * usual)) if len(before) >= LEAST_HISTORY else REJECTED_SHARE
-    return _share(f"{REJECTED}{rule}", count, of, limit, alpha, max(USUAL * limit, usual))
-
-
-def _share(channel: str, count: int, of: int, limit: float, alpha: float, usual: float | None = None) -> ChannelResult:
+def share_row(
+    channel: str, count: int, of: int, limit: float, alpha: float, usual: float | None = None
+) -> ChannelResult:
+    """The share ``count`` / ``of`` against ``limit``: alarming where it is above, and by more than chance makes of the ``usual`` one."""
     if of == 0:
         return ChannelResult(channel=channel, statistic="share", value=None)
     share, p = count / of, more_than_chance(count, of, USUAL * limit if usual is None else usual)

@@ -16,13 +16,13 @@ from services.monitoring.fairness import gaps
 from services.monitoring.knowledge import Watched
 from services.monitoring.lanes.gross import tolerance
 from services.monitoring.measurements import features, predictions, representation
+from services.monitoring.rejections import rejected_events, rejected_labels
 from services.monitoring.service_levels import (
     LEAST_HISTORY,
     USUAL,
     business_figures,
     errors,
     more_than_chance,
-    rejections,
     throughput,
 )
 from services.monitoring.tallies import Floats, Tally, significant
@@ -52,7 +52,7 @@ def performance(
         *_latency(tally, p99_limit_ms, 1 / alarms.warn),
         *_slowdown(tally, history.of("latency:p50")),
         *errors(tally, 1 / alarms.page),
-        *rejections(tally, history, 1 / alarms.page),
+        *rejected_events(tally, history, 1 / alarms.page),
         throughput(tally, seconds, history.of(THROUGHPUT).tolist(), 1 / alarms.warn),
         *business_figures(tally, watched, 1 / alarms.page),
     ]
@@ -108,12 +108,14 @@ def _slowdown(tally: Tally, before: Floats) -> list[ChannelResult]:
 def labelled_quality(
     tally: Tally, watched: Watched, artifact: Artifact | None, history: WindowValues
 ) -> list[ChannelResult]:
-    """Quality against the reference quality on the test block, calibration, fairness, and the share that never got a label."""
-    target = watched.definition.spec.target.type
+    """Quality against the reference quality on the test block, calibration, fairness, the share that never got a label, and of the
+    labels of the time the shares that were refused.
+    """
+    target, alarms = watched.definition.spec.target.type, watched.definition.spec.monitoring.false_alarms
     measured = quality.metrics(target, tally)
     references = artifact.quality if artifact is not None else {}
     known = [name for name in measured if references.get(name) is not None]
-    alpha = 1 / watched.definition.spec.monitoring.false_alarms.page
+    alpha = 1 / alarms.page
     tests = max(len(known), 1)
     enough = tally.total(quality.LABELLED) >= LEAST_ROWS
     found = [
@@ -133,9 +135,13 @@ def labelled_quality(
         residual = round(rate - tally.real("scores") / scored, 6)
         found.append(ChannelResult(channel="quality:calibration", statistic="mean_residual", value=residual))
     if artifact is not None:
-        share = 1 / patience("fairness", watched.definition.spec.monitoring.false_alarms)
+        share = 1 / patience("fairness", alarms)
         found += gaps(target, tally, artifact.groups, watched.definition.spec.gates, share)
-    return [*found, _never_labelled(tally, history, 1 / watched.definition.spec.monitoring.false_alarms.warn)]
+    return [
+        *found,
+        _never_labelled(tally, history, 1 / alarms.warn),
+        *rejected_labels(tally, history, 1 / alarms.warn),
+    ]
 
 
 def _wobble(

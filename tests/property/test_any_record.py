@@ -31,6 +31,7 @@ from schemas.topics import (
     INFERENCE_REQUESTS,
     KIB,
     LABELS_RAW,
+    LABELS_REJECTED,
     LABELS_VALIDATED,
     MODELS_CANDIDATES,
     PREDICTIONS,
@@ -187,7 +188,10 @@ def test_the_registry_writes_nothing_that_its_topic_does_not_take() -> None:
 
 PREDICTED, LABELLED = hours(1, Rows(), per_hour=2)
 SEEN = [*monitored(PREDICTIONS, PREDICTED[:2]), *monitored(LABELS_VALIDATED, LABELLED[:2])]
-SEEN_TOPICS = [SEEN[0].topic, SEEN[-1].topic, SEEN[0].topic.removesuffix(PREDICTIONS.name) + EVENTS_REJECTED.name]
+REJECTED_TOPICS = [
+    SEEN[0].topic.removesuffix(PREDICTIONS.name) + each.name for each in (EVENTS_REJECTED, LABELS_REJECTED)
+]
+SEEN_TOPICS = [SEEN[0].topic, SEEN[-1].topic, *REJECTED_TOPICS]
 
 
 @settings(CALM, max_examples=20)

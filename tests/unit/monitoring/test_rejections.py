@@ -30,7 +30,8 @@ from schemas.reasons import Rule
 from schemas.topics import EVENTS_REJECTED, PREDICTIONS
 from services.monitoring.judgement import accepted
 from services.monitoring.refusals import OTHER, refusal_of
-from services.monitoring.service_levels import NEW_REASON, REASONS, REJECTED, REJECTED_SHARE, rejections
+from services.monitoring.rejections import NEW_REASON, REASONS, REJECTED_EVENTS, rejected_events
+from services.monitoring.service_levels import REJECTED_SHARE
 from services.monitoring.tallies import Tally
 from services.monitoring.window_values import WindowValues
 from shared.records import StoredRecord
@@ -48,7 +49,7 @@ def counted(rows: int, rejected: int, **rules: int) -> Tally:
 def before(*windows: dict[str, float]) -> WindowValues:
     """Windows with the share of each rule."""
     held = {
-        place: {REASONS: 1.0, **{f"{REJECTED}{rule}": share for rule, share in window.items()}}
+        place: {REASONS: 1.0, **{f"{REJECTED_EVENTS}{rule}": share for rule, share in window.items()}}
         for place, window in enumerate(windows)
     }
     return WindowValues.of_windows(held)
@@ -63,35 +64,35 @@ def only(rows: Sequence[ChannelResult]) -> ChannelResult:
 
 
 def test_a_new_reason_alarms_in_its_first_window_and_is_named() -> None:
-    row = only(rejections(counted(900, 100, range=100), before(*[{}] * 5), ALPHA))
+    row = only(rejected_events(counted(900, 100, range=100), before(*[{}] * 5), ALPHA))
     assert (row.channel, row.value, row.threshold, row.alarming) == ("errors:rejected:range", 0.1, NEW_REASON, True)
 
 
 def test_a_reason_that_always_rejects_some_alarms_only_at_a_multiple_of_it() -> None:
     usual = before(*[{"range": 0.04}] * 10)
-    assert not only(rejections(counted(9_000, 1_000, range=1_000), usual, ALPHA)).alarming
-    assert only(rejections(counted(8_500, 1_500, range=1_500), usual, ALPHA)).alarming
+    assert not only(rejected_events(counted(9_000, 1_000, range=1_000), usual, ALPHA)).alarming
+    assert only(rejected_events(counted(8_500, 1_500, range=1_500), usual, ALPHA)).alarming
 
 
 def test_no_habit_excuses_one_rule_more_than_all_together_may_reject() -> None:
-    row = only(rejections(counted(700, 300, range=300), before(*[{"range": 0.19}] * 10), ALPHA))
+    row = only(rejected_events(counted(700, 300, range=300), before(*[{"range": 0.19}] * 10), ALPHA))
     assert row.threshold == REJECTED_SHARE
     assert row.alarming
 
 
 def test_while_it_is_not_known_what_is_usual_a_rule_may_reject_what_all_may() -> None:
-    assert not only(rejections(counted(900, 100, range=100), before(*[{}] * 4), ALPHA)).alarming
-    assert only(rejections(counted(700, 300, range=300), WindowValues(), ALPHA)).alarming
+    assert not only(rejected_events(counted(900, 100, range=100), before(*[{}] * 4), ALPHA)).alarming
+    assert only(rejected_events(counted(700, 300, range=300), WindowValues(), ALPHA)).alarming
 
 
 @pytest.mark.parametrize(("count", "of"), [(1, 1), (1, 10), (2, 20)])
 def test_a_rejection_or_two_that_chance_explains_do_not_alarm(count: int, of: int) -> None:
-    assert not only(rejections(counted(of - count, count, range=count), before(*[{}] * 5), ALPHA)).alarming
+    assert not only(rejected_events(counted(of - count, count, range=count), before(*[{}] * 5), ALPHA)).alarming
 
 
 def test_a_rule_that_was_seen_before_is_said_with_zero_and_others_are_not_said() -> None:
     past = before({"range": 0.01}, {"null": 0.0}, {}, {})
-    rows = rejections(counted(990, 10, category=10), past, ALPHA)
+    rows = rejected_events(counted(990, 10, category=10), past, ALPHA)
     assert [(row.channel, row.value) for row in rows] == [
         ("errors:rejected:category", 0.01),
         ("errors:rejected:range", 0.0),
@@ -100,11 +101,11 @@ def test_a_rule_that_was_seen_before_is_said_with_zero_and_others_are_not_said()
 
 def test_windows_before_reasons_were_counted_say_nothing_about_what_is_usual() -> None:
     old = WindowValues.of_windows({place: {"throughput": 1.0} for place in range(20)})
-    assert only(rejections(counted(900, 100, range=100), old, ALPHA)).threshold == REJECTED_SHARE
+    assert only(rejected_events(counted(900, 100, range=100), old, ALPHA)).threshold == REJECTED_SHARE
 
 
 def test_of_no_event_at_all_nothing_is_said() -> None:
-    assert rejections(Tally(), before({"range": 0.5}), ALPHA) == []
+    assert rejected_events(Tally(), before({"range": 0.5}), ALPHA) == []
 
 
 def test_chance_alarms_less_often_than_the_budget() -> None:
@@ -114,7 +115,8 @@ def test_chance_alarms_less_often_than_the_budget() -> None:
     random, past = np.random.default_rng(11), before(*[{}] * 5)
     drawn, times = np.unique(random.binomial(100, 0.01, size=(20_000, 3)), axis=0, return_counts=True)
     alarms = sum(
-        count * any(row.alarming for row in rejections(counted(100, 10, a=int(a), b=int(b), c=int(c)), past, ALPHA))
+        count
+        * any(row.alarming for row in rejected_events(counted(100, 10, a=int(a), b=int(b), c=int(c)), past, ALPHA))
         for (a, b, c), count in zip(drawn.tolist(), times.tolist(), strict=True)
     )
     assert alarms < 55
@@ -130,7 +132,7 @@ def refused(
     found = refusal_of(StoredRecord(made.topic, 0, 0, 0, b"k", made.value, [*made.headers, *headers]), lambda _: live)
     if found is None:
         return None
-    return found.feature_set, datetime.fromtimestamp(found.occurred / 1e6, UTC), found.rules
+    return found.subject, datetime.fromtimestamp(found.occurred / 1e6, UTC), found.rules
 
 
 def test_an_event_counts_once_for_each_rule_that_it_broke() -> None:
@@ -267,5 +269,5 @@ def test_a_body_that_no_decoder_takes_is_counted_all_the_same(body: bytes) -> No
 
 
 def test_a_rule_that_goes_on_rejecting_is_a_habit_at_last_and_not_news_for_ever() -> None:
-    row = ChannelResult(channel=f"{REJECTED}range", statistic="share", value=0.25, threshold=0.2, alarming=True)
-    assert accepted([row]) == {f"{REJECTED}range": 0.2}
+    row = ChannelResult(channel=f"{REJECTED_EVENTS}range", statistic="share", value=0.25, threshold=0.2, alarming=True)
+    assert accepted([row]) == {f"{REJECTED_EVENTS}range": 0.2}

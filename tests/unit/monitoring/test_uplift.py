@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +12,14 @@ from numpy.typing import NDArray
 
 from schemas.definitions import Kpi
 from schemas.events.contract import Contract
-from schemas.events.monitoring import ChannelResult, ClosedWindow
+from schemas.events.monitoring import Alert, ChannelResult, ClosedWindow, WindowBounds
 from schemas.topics import PREDICTIONS
+from services.monitoring.alerting import Memory, observe
 from services.monitoring.book import Window
 from services.monitoring.checkpoints import Checkpoint
 from services.monitoring.history import Histories
-from services.monitoring.uplift import COMPARED, LEAST_AFTER, LEAST_BEFORE, TOLD_AFTER, Values, uplift
+from services.monitoring.observations import Observation, observations
+from services.monitoring.uplift import COMPARED, LEAST_AFTER, LEAST_BEFORE, TOLD_AFTER, UPLIFT, Values, uplift
 
 LOW = Kpi(name="k", expression="avg(score)", max=1)  # less is better
 HIGH = Kpi(name="k", expression="avg(score)", min=0)
@@ -175,3 +178,88 @@ def test_a_version_that_changes_nothing_has_its_uplift_in_the_windows_and_no_ale
     assert len(rows) == COMPARED + TOLD_AFTER - LEAST_AFTER + 1
     assert not any(row.alarming for row in rows.values())
     assert [alert for alert in verdicts.alerts if alert.kind == "kpi"] == []
+
+
+# ---- what ends an alert
+
+
+def rolled_back(directory: Path, back_to: int | None) -> Verdicts:
+    """30 hours of version 1, 9 of version 2 whose scores are higher, then 4 of ``back_to``, or of version 2 if that is None."""
+    known = knowledge(kpis=[{"name": "mean_score", "expression": "avg(score)", "max": 0.95}])
+    known.apply_deployment(deployment(2))
+    rows, partition, verdicts, killed = Rows(), Partition(directory, known), Verdicts(known), Verdicts(known)
+    version, shift = (2, 0.8) if back_to is None else (back_to, 0.0)
+    bodies: list[Contract] = [
+        *hours(30, rows)[0],
+        *hours(9, rows, first=30, version=2, shift=0.8)[0],
+        *hours(4, rows, first=39, version=version, shift=shift)[0],
+    ]
+    partition.process(records(PREDICTIONS, bodies))
+    verdicts.process(partition.published)
+    for item in partition.published:
+        killed.kill()
+        killed.process([item])
+    assert [item.value for item in killed.published] == [item.value for item in verdicts.published]
+    return verdicts
+
+
+def uplift_alerts(verdicts: Verdicts) -> list[Alert]:
+    return [alert for alert in verdicts.alerts if alert.evidence[0].channel == "uplift:mean_score"]
+
+
+@pytest.mark.parametrize("serving", [1, 3])
+def test_an_alert_ends_two_windows_after_its_version_no_longer_serves(tmp_path: Path, serving: int) -> None:
+    """Rolled back or replaced by a third one: too few windows of either to compare, so no row of a comparison calms it."""
+    verdicts = rolled_back(tmp_path, serving)
+    alerts = uplift_alerts(verdicts)
+    assert (alerts[0].state, alerts[0].severity, alerts[0].version) == ("firing", "page", 2)
+    assert [alert.state for alert in alerts].count("resolved") == 1
+    assert (alerts[-1].state, alerts[-1].version) == ("resolved", serving)
+    assert alerts[-1].window.start == START + timedelta(hours=40)
+    after = [window for window in verdicts.windows if window.window.start >= START + timedelta(hours=39)]
+    assert after
+    assert all(row_of(window) is None for window in after)
+
+
+def test_an_alert_stays_while_its_version_serves(tmp_path: Path) -> None:
+    alerts = uplift_alerts(rolled_back(tmp_path, None))
+    assert {alert.state for alert in alerts} == {"firing"}
+    assert alerts[-1].window.start > START + timedelta(hours=38)
+
+
+def test_windows_without_a_comparison_are_quiet_only_of_other_versions_than_their_own() -> None:
+    bounds = WindowBounds(start=START, end=START + timedelta(hours=1))
+    figure = ChannelResult(channel="kpi:k", statistic="value", value=0.5, threshold=1.0)
+
+    def window(version: int, *rows: ChannelResult, hour: int, route: Any = "champion") -> list[Observation]:
+        moved = bounds.model_copy(
+            update={side: getattr(bounds, side) + timedelta(hours=hour) for side in ("start", "end")}
+        )
+        closed = ClosedWindow(
+            model="m",
+            version=version,
+            route=route,
+            lane="performance",
+            window=moved,
+            revision=1,
+            rows=100,
+            channels=(figure, *rows),
+            closed_at=moved.end,
+        )
+        return [seen for seen in observations(closed) if seen.subject.endswith(f":{UPLIFT}")]
+
+    worse = ChannelResult(channel="uplift:k", statistic="after 5 windows", value=0.2, threshold=0.0, alarming=True)
+    [seen] = window(2, worse, hour=0)
+    memory, alert = observe(Memory(), seen)
+    assert alert is not None
+    assert window(1, hour=1, route="canary") == []
+    for hour in (1, 2, 3):
+        [own] = window(2, hour=hour)  # not compared any more
+        assert observe(memory, own) == (memory, None)
+    [first], [second] = window(1, hour=4), window(1, hour=5)
+    memory, alert = observe(memory, first)
+    assert alert is None
+    memory, alert = observe(memory, second)
+    assert alert is not None
+    assert alert.state == "resolved"
+    assert observe(memory, window(1, hour=6)[0]) == (memory, None), "what is over is not looked at again"
