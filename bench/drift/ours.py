@@ -9,6 +9,7 @@ import numpy as np
 
 from bench.drift.streams import CATEGORIES, NUMERIC, UNSEEN, Rows, Stream
 from schemas.definitions import Dtype, Feature, Model, TargetType
+from schemas.events.monitoring import ChannelResult
 from schemas.events.training import (
     Candidate,
     Lineage,
@@ -28,7 +29,7 @@ from services.monitoring.history import Histories
 from services.monitoring.judgement import Case, judge, remembered
 from services.monitoring.knowledge import Watched
 from services.monitoring.measurements import features
-from services.monitoring.standing import Standings
+from services.monitoring.standing import Standing, Standings
 from services.monitoring.tallies import Tally
 from services.monitoring.windows import micros, policy_of
 
@@ -140,26 +141,37 @@ class Monitor:
     def judge(self, tally: Tally) -> dict[str, list[str]]:
         """Alarms of the next window: severity to the channels named."""
         begun = time.process_time()
+        case, standing, rows = self._judged(tally)
+        self._standings.add(case.window, standing)
+        self._histories.add(case.window, remembered(case, rows))
+        self._windows += 1
+        self.seconds += time.process_time() - begun
+        return _alarms(rows)
+
+    def would_say(self, tally: Tally) -> dict[str, list[str]]:
+        """As `judge`, of a window that did not happen: nothing is remembered of it."""
+        return _alarms(self._judged(tally)[2])
+
+    def _judged(self, tally: Tally) -> tuple[Case, Standing, list[ChannelResult]]:
         start = micros(START + self._windows * EVERY)
         window = Window("bench", 1, "champion", "performance", start)
         case = Case(window, tally, WATCHED, self._known, self._histories.of(window))
         standing = self._standings.before(window)
-        rows = judge(case, features(tally, self._known), standing)
-        self._standings.add(window, standing)
-        self._histories.add(window, remembered(case, rows))
-        self._windows += 1
-        self.seconds += time.process_time() - begun
-        alarms = {SEVERITIES[row.channel] for row in rows if row.alarming and row.channel in SEVERITIES}
-        methods = {"inform": "calibrated", "page": "gross"}
-        return {
-            severity: [
-                row.channel
-                for row in rows
-                if row.alarming and row.method == methods[severity] and row.channel not in SEVERITIES
-            ]
-            for severity in alarms
-        }
+        return case, standing, judge(case, features(tally, self._known), standing)
 
     def state_bytes(self) -> int:
         """Size of everything that is kept of the series in the checkpoint."""
         return sum(len(item.key) + len(item.value or b"") for item in self._checkpoint.changes())
+
+
+def _alarms(rows: Sequence[ChannelResult]) -> dict[str, list[str]]:
+    alarms = {SEVERITIES[row.channel] for row in rows if row.alarming and row.channel in SEVERITIES}
+    methods = {"inform": "calibrated", "page": "gross"}
+    return {
+        severity: [
+            row.channel
+            for row in rows
+            if row.alarming and row.method == methods[severity] and row.channel not in SEVERITIES
+        ]
+        for severity in alarms
+    }

@@ -16,7 +16,7 @@ from services.monitoring.detectors import BOUNDED, group_of, groups, patience
 from services.monitoring.history import KEPT
 from services.monitoring.knowledge import Watched
 from services.monitoring.lanes.calibrated import RECENT, Group, Past, Verdict
-from services.monitoring.lanes.gross import Comparison, GrossVerdict, tolerance
+from services.monitoring.lanes.gross import Comparison, GrossVerdict
 from services.monitoring.quality import LABELLED
 from services.monitoring.service_levels import REASONS, REJECTED
 from services.monitoring.standing import Standing
@@ -187,8 +187,7 @@ def _compared(case: Case, channel: Channel) -> Comparison | None:
     counts = case.tally.counts.get(channel.source)
     if counts is None or len(counts) != len(channel.scores):
         return None
-    effects = np.append(_training(case).of(channel.name), case.history.of(channel.name)) - channel.usual
-    return channel.comparison(counts, tolerance(channel.material, int(channel.reference.sum()), effects))
+    return channel.comparison(counts, np.append(_training(case).of(channel.name), case.history.of(channel.name)))
 
 
 def _named(
@@ -206,7 +205,7 @@ def _named(
             channel=named,
             statistic=channel.statistic,
             value=value,
-            threshold=round(channel.usual + math.copysign(compared[named].tolerance, effect), 6),
+            threshold=round(channel.usual + math.copysign(compared[named].tolerance.of(effect), effect), 6),
             effect=effect,
             alarming=True,
             method="gross",
