@@ -61,16 +61,16 @@ class Channel:
         total = int(held.sum())
         return float((self.scores * held).sum()) / total if total else None
 
-    def comparison(self, counts: Counts, seen: Floats) -> Comparison:
-        """What the gross lane compares; ``seen``: the values of earlier windows."""
-        used = self.counted
-        return Comparison(self.reference[used], counts[used], self.scores[used], self._tolerances(seen - self.usual))
+    def comparison(self, counts: Counts, learnt: Floats, served: Floats) -> Comparison:
+        """What the gross lane compares; ``learnt``, ``served``: the values of windows of the training data and of those since."""
+        used, tolerated = self.counted, self._tolerances(learnt - self.usual, served - self.usual)
+        return Comparison(self.reference[used], counts[used], self.scores[used], tolerated)
 
-    def _tolerances(self, effects: Floats) -> Tolerances:
+    def _tolerances(self, learnt: Floats, served: Floats) -> Tolerances:
         scores = self.scores[self.counted]
         room = ROOM_OF_SHARES if self.statistic == "share" else ROOM_OF_SCORES
         reach = Reach(self.usual - float(scores.min()), float(scores.max()) - self.usual, room)
-        return tolerances(self.material, int(self.reference.sum()), effects, reach)
+        return tolerances(self.material, int(self.reference.sum()), learnt, served, reach)
 
 
 def feature_channels(features: Mapping[str, Binning]) -> list[Channel]:

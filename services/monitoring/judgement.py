@@ -187,7 +187,7 @@ def _compared(case: Case, channel: Channel) -> Comparison | None:
     counts = case.tally.counts.get(channel.source)
     if counts is None or len(counts) != len(channel.scores):
         return None
-    return channel.comparison(counts, np.append(_training(case).of(channel.name), case.history.of(channel.name)))
+    return channel.comparison(counts, _training(case).of(channel.name), case.history.of(channel.name))
 
 
 def _named(

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from services.monitoring.lanes.tolerances import BROKEN, STRETCH, Reach, tolerances
 
 LEAST = 0.3
+NONE = np.empty(0)
 FREE = Reach(1e9, 1e9, 1.0)  # no end of the scale: what the windows tell alone
-effects = st.lists(st.floats(-5, 5, allow_nan=False).map(lambda value: round(value, 6)), min_size=19, max_size=99)
+effects = st.lists(st.floats(-5, 5, allow_nan=False).map(lambda value: round(value, 6)), min_size=29, max_size=99)
 ends = st.floats(0.01, 5).flatmap(lambda end: st.floats(0, 1).map(lambda room: Reach(end, end, room)))
 
 
 def _up(seen: list[float], reach: Reach = FREE) -> float:
-    return tolerances(LEAST, 10_000, np.array(seen), reach).up
+    return tolerances(LEAST, 10_000, np.array(seen), NONE, reach).up
 
 
 @given(seen=effects, broken=st.floats(0, 1e6, allow_nan=False))
@@ -41,12 +42,12 @@ def test_how_far_out_a_window_is_does_not_matter_once_it_is_broken(seen: list[fl
 @given(seen=effects, reach=ends, seed=st.integers(0, 99))
 def test_the_order_of_windows_does_not_change_a_bit(seen: list[float], reach: Reach, seed: int) -> None:
     shuffled = np.random.default_rng(seed).permutation(seen)
-    assert tolerances(LEAST, 10_000, shuffled, reach) == tolerances(LEAST, 10_000, np.array(seen), reach)
+    assert tolerances(LEAST, 10_000, shuffled, NONE, reach) == tolerances(LEAST, 10_000, np.array(seen), NONE, reach)
 
 
 @given(seen=effects, reach=ends)
 def test_both_sides_are_judged_alike(seen: list[float], reach: Reach) -> None:
-    found, mirrored = (tolerances(LEAST, 10_000, sign * np.array(seen), reach) for sign in (1, -1))
+    found, mirrored = (tolerances(LEAST, 10_000, sign * np.array(seen), NONE, reach) for sign in (1, -1))
     assert (found.down, found.up) == (mirrored.up, mirrored.down)
 
 
