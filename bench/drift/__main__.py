@@ -1,6 +1,6 @@
 """``uv run python -m bench.drift [PART …] [--quick]``: measures, then writes tables and plots into docs/.
 
-Parts: comparison, delays, throughput, false_alarms, calibrators, year, injected; all without a name. The comparison makes an environment for every
+Parts: comparison, delays, throughput, false_alarms, calibrators, breaks, year, injected; all without a name. The comparison makes an environment for every
 other tool with uv. All parts take about an hour of one core; ``--quick`` a few minutes, with wide intervals. Figures go to ``--json`` too.
 """
 
@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-PARTS: Final = ("comparison", "delays", "throughput", "false_alarms", "calibrators", "year", "injected")
+PARTS: Final = ("comparison", "delays", "throughput", "false_alarms", "calibrators", "breaks", "year", "injected")
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
 
 def measured(part: str, *, quick: bool, workers: int) -> Any:
     """One part's figures."""
-    from bench.drift import calibrators, comparison, delays, false_alarms, injected, throughput, year
+    from bench.drift import breaks, calibrators, comparison, delays, false_alarms, injected, throughput, year
 
     match part:
         case "comparison":
@@ -47,6 +47,8 @@ def measured(part: str, *, quick: bool, workers: int) -> Any:
         case "false_alarms":
             found = false_alarms.measure(10 if quick else 200, 15 if quick else 60, workers)
             return [each.document() for each in found]
+        case "breaks":
+            return breaks.measure(27 if quick else 6, workers)
         case "injected":
             return injected.measure(3, 75) if quick else injected.measure(10, 306)
         case "calibrators":

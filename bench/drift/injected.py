@@ -4,11 +4,11 @@ import random
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from bench.drift.flights import FIRST_DAY, MIDNIGHT, Flights
+from bench.drift.flights import FIRST_DAY, Flights
 from bench.drift.year import Happened, Year
 from schemas.events.monitoring import Alert
 
@@ -31,8 +31,8 @@ class Break:
 
     @property
     def start(self) -> datetime:
-        """Where that day's window begins."""
-        return MIDNIGHT + timedelta(days=FIRST_DAY + self.day)
+        """Where that day's window begins: days of monitoring are UTC."""
+        return datetime(2013, 1, 1, tzinfo=UTC) + timedelta(days=FIRST_DAY + self.day)
 
     def broken(self, row: Row) -> Row:
         """``row`` as it comes out of the broken producer. Features derived from it follow, as validation derives them."""
@@ -66,7 +66,7 @@ KINDS: Final[Mapping[str, Kind]] = {
 def drawn(count: int, days: int, seed: int) -> list[Break]:
     """``count`` breaks on random days, `APART` from each other. Raises ValueError where they do not fit.
 
-    No feature is broken twice: a broken day is in the training data of later versions, and what they have seen is no news to them.
+    No feature is broken twice; `bench.drift.breaks` tries what an earlier break in the training data changes.
     """
     chance = random.Random(seed)
     ways = [(kind, feature) for kind, each in KINDS.items() for feature in each.features]

@@ -30,10 +30,10 @@ from services.monitoring.judgement import SUMMARY, Case, judge, remembered
 from services.monitoring.knowledge import Watched
 from services.monitoring.latency import histogram
 from services.monitoring.observations import observations
-from services.monitoring.standing import Standings
+from services.monitoring.standing import Standing, Standings
 from services.monitoring.tallies import Tally
 from services.monitoring.verdicts import performance
-from services.monitoring.windows import micros, policy_of
+from services.monitoring.windows import micros, moment, policy_of
 
 START: Final = datetime(2024, 1, 1, tzinfo=UTC)
 EVERY: Final = timedelta(hours=1)
@@ -156,36 +156,45 @@ class Monitor:
     def judge(self, tally: Tally) -> dict[str, list[str]]:
         """Alarms of the next window: severity to the channels named, what is broken first."""
         begun = time.process_time()
-        at = START + self._windows * EVERY
-        window = Window("bench", 1, "champion", "performance", micros(at))
+        case, standing, rows = self._judged(tally)
+        self._standings.add(case.window, standing)
+        self._histories.add(case.window, remembered(case, rows))
+        self._windows += 1
+        self.seconds += time.process_time() - begun
+        return _alarms(case, rows)
+
+    def would_say(self, tally: Tally) -> dict[str, list[str]]:
+        """As `judge`, of a window that did not happen: nothing is remembered of it."""
+        case, _, rows = self._judged(tally)
+        return _alarms(case, rows)
+
+    def _judged(self, tally: Tally) -> tuple[Case, Standing, list[ChannelResult]]:
+        window = Window("bench", 1, "champion", "performance", micros(START + self._windows * EVERY))
         case = Case(window, tally, WATCHED, self._known, self._histories.of(window))
         standing = self._standings.before(window)
         measured = performance(tally, EVERY.total_seconds(), WATCHED, self._known, case.history, None)
-        rows = judge(case, measured, standing)
-        self._standings.add(window, standing)
-        self._histories.add(window, remembered(case, rows))
-        self._windows += 1
-        self.seconds += time.process_time() - begun
-        alarms: dict[str, list[str]] = {}
-        for seen in observations(_closed(at, case, rows)):
-            named = [row.channel for row in seen.channels if not row.channel.startswith(SUMMARY)]
-            if seen.channels:
-                alarms.setdefault(seen.severity, []).extend(named)
-        return alarms
+        return case, standing, judge(case, measured, standing)
 
     def state_bytes(self) -> int:
         """Size of everything that is kept of the series in the checkpoint."""
         return sum(len(item.key) + len(item.value or b"") for item in self._checkpoint.changes())
 
 
-def _closed(at: datetime, case: Case, rows: Sequence[ChannelResult]) -> ClosedWindow:
-    return ClosedWindow(
+def _alarms(case: Case, rows: Sequence[ChannelResult]) -> dict[str, list[str]]:
+    start = moment(case.window.start)
+    closed = ClosedWindow(
         model="bench",
         version=1,
         route="champion",
         lane="performance",
-        window=WindowBounds(start=at, end=at + EVERY),
+        window=WindowBounds(start=start, end=start + EVERY),
         rows=case.rows,
         channels=tuple(rows),
-        closed_at=at + EVERY,
+        closed_at=start + EVERY,
     )
+    alarms: dict[str, list[str]] = {}
+    for seen in observations(closed):
+        named = [row.channel for row in seen.channels if not row.channel.startswith(SUMMARY)]
+        if seen.channels:
+            alarms.setdefault(seen.severity, []).extend(named)
+    return alarms

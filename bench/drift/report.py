@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
@@ -42,6 +43,8 @@ def write(results: Mapping[str, Any]) -> None:
         text = _between(text, "year", year(results["year"]))
         text = _between(text, "estimates", estimates(results["year"]["estimates"]))
         (images / "year.svg").write_text(plots.year(results["year"]["evidence"], results["year"]["episodes"]))
+    if "breaks" in results:
+        text = _between(text, "breaks", breaks(results["breaks"]))
     if "injected" in results:
         text = _between(text, "injected", injected(results["injected"]))
     page.write_text(text)
@@ -154,6 +157,24 @@ def injected(found: Sequence[Mapping[str, Any]]) -> str:
     told = sum(each["severity"] is not None for each in found)
     right = sum(each["right"] for each in found)
     return f"{told} of {len(found)} told on the day, {right} with the broken feature first.\n\n{_table(head, rows)}"
+
+
+def breaks(found: Mapping[str, Any]) -> str:
+    """A row a way of breaking; then the days that paged though nothing was broken."""
+    head = ["broken", "days", "paged", "named first", "paged, the same in the training data", "named first"]
+    rows = [
+        [
+            name,
+            str(each["days"]),
+            *(f"{share:.0%}" for name in ("clean", "repeated") for share in reversed(each[name])),
+        ]
+        for name, each in found["told"].items()
+    ]
+    days = ", ".join(f"{date(2013, 1, 1) + timedelta(days=at):%d %b} ({channel})" for at, channel in found["false"])
+    shuffled = sum(map(len, found["shuffled"]))
+    return f"""{_table(head, rows)}
+
+Paged though nothing was broken: {days or "no day"}; of {len(found["shuffled"])} years with shuffled days {shuffled} days."""
 
 
 def calibrators(found: Sequence[Mapping[str, Any]]) -> str:

@@ -16,12 +16,17 @@ from numpy.typing import NDArray
 from schemas.normal_scores import FINENESS, MOST_FEATURES, fine_scores, location_scores, scale_scores
 from services.monitoring.binning import Binning, CategoricalBinning
 from services.monitoring.lanes.gross import Comparison
+from services.monitoring.lanes.tolerances import Reach, Tolerances, tolerances
 from services.monitoring.tallies import Counts, Floats
 
 LEAST_ROWS: Final = 50  # with fewer, a window's distribution says nothing
 LEAST_SHARE: Final = 0.005  # of the reference: rarer categories have no channel of their own
 MATERIAL_SHIFT: Final = 0.3  # standard deviations: less is no breakage
 MATERIAL_SHARE: Final = 0.1
+# Of the way from the largest effect seen to the end of the scale, what a tolerance may take. Whole days do lie in the coldest bin; but where
+# half of a feature was missing at worst, three quarters are no weather.
+ROOM_OF_SCORES: Final = 0.98
+ROOM_OF_SHARES: Final = 0.5
 PRODUCTS: Final = "products"
 GROUP: Final = "group"
 
@@ -56,10 +61,16 @@ class Channel:
         total = int(held.sum())
         return float((self.scores * held).sum()) / total if total else None
 
-    def comparison(self, counts: Counts, tolerance: float) -> Comparison:
-        """What the gross lane compares."""
-        used = self.counted
-        return Comparison(self.reference[used], counts[used], self.scores[used], tolerance)
+    def comparison(self, counts: Counts, learnt: Floats, served: Floats) -> Comparison:
+        """What the gross lane compares; ``learnt``, ``served``: the values of windows of the training data and of those since."""
+        used, tolerated = self.counted, self._tolerances(learnt - self.usual, served - self.usual)
+        return Comparison(self.reference[used], counts[used], self.scores[used], tolerated)
+
+    def _tolerances(self, learnt: Floats, served: Floats) -> Tolerances:
+        scores = self.scores[self.counted]
+        room = ROOM_OF_SHARES if self.statistic == "share" else ROOM_OF_SCORES
+        reach = Reach(self.usual - float(scores.min()), float(scores.max()) - self.usual, room)
+        return tolerances(self.material, int(self.reference.sum()), learnt, served, reach)
 
 
 def feature_channels(features: Mapping[str, Binning]) -> list[Channel]:

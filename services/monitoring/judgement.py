@@ -17,7 +17,7 @@ from services.monitoring.history import KEPT
 from services.monitoring.knowledge import Watched
 from services.monitoring.label_counts import size as labels_seen
 from services.monitoring.lanes.calibrated import RECENT, Group, Past, Verdict
-from services.monitoring.lanes.gross import Comparison, GrossVerdict, tolerance
+from services.monitoring.lanes.gross import Comparison, GrossVerdict
 from services.monitoring.quality import LABELLED
 from services.monitoring.rejections import REASONS, REJECTED
 from services.monitoring.standing import Standing
@@ -192,8 +192,7 @@ def _compared(case: Case, channel: Channel) -> Comparison | None:
     counts = case.tally.counts.get(channel.source)
     if counts is None or len(counts) != len(channel.scores):
         return None
-    effects = np.append(_training(case).of(channel.name), case.history.of(channel.name)) - channel.usual
-    return channel.comparison(counts, tolerance(channel.material, int(channel.reference.sum()), effects))
+    return channel.comparison(counts, _training(case).of(channel.name), case.history.of(channel.name))
 
 
 def _named(
@@ -211,7 +210,7 @@ def _named(
             channel=named,
             statistic=channel.statistic,
             value=value,
-            threshold=round(channel.usual + math.copysign(compared[named].tolerance, effect), 6),
+            threshold=round(channel.usual + math.copysign(compared[named].tolerance.of(effect), effect), 6),
             effect=effect,
             alarming=True,
             method="gross",

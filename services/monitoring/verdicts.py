@@ -14,7 +14,7 @@ from services.monitoring.channels import LEAST_ROWS
 from services.monitoring.detectors import patience
 from services.monitoring.fairness import gaps
 from services.monitoring.knowledge import Watched
-from services.monitoring.lanes.gross import tolerance
+from services.monitoring.lanes.tolerances import tolerance
 from services.monitoring.measurements import features, predictions, representation
 from services.monitoring.rejections import rejected_events, rejected_labels
 from services.monitoring.service_levels import (

@@ -1,8 +1,10 @@
 """The gross lane: breakage, in one window, from the first window on.
 
-Rows are compared with a fixed reference, and only what lies beyond a tolerance counts. Under a bet of size b on a score s of bins
-with shares P: log e = b Σ s(x) - n log Σ P e^(b·s) - n |b| · tolerance (Hoeffding's exponential bound, with the reference's
-shares instead of a range). P takes in some of the window's own rows, so that a bin the reference never saw proves nothing by itself.
+Rows are compared with a fixed reference, and only what lies beyond a tolerance counts. What is tolerated is the reference with shares P tilted
+to P_k e^(t·s_k) until its mean score lies at the tolerance. A bet of size b on the scores s then gains log e = b Σ s(x) - n (ψ(t+b) - ψ(t))
+with ψ(t) = log Σ P e^(t·s): an e-value for every smaller tilt too, as likelihood ratios of an exponential family are monotone. Near the end of a
+scale, where windows hardly scatter any more, it knows that; a bound that only adds the tolerance to the mean (Hoeffding's) does not.
+P takes in some of the window's own rows, so that a bin the reference never saw proves nothing by itself.
 """
 
 import math
@@ -13,56 +15,68 @@ from typing import Final, Self
 import numpy as np
 
 from services.monitoring.lanes.evidence import DECIMALS, attribution, log_mean
+from services.monitoring.lanes.tolerances import Tolerances
 from services.monitoring.tallies import Counts, Floats
 
-BETS: Final[Floats] = np.array([-4.0, -2.0, -1.0, -0.5, -0.2, -0.1, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0])
-CONFIDENCE: Final = 3.0  # standard errors of the reference that are no effect
+BETS: Final[Floats] = np.array([0.1, 0.2, 0.5, 1.0, 2.0, 4.0])  # of either sign
 SHARE_OF_WINDOW: Final = 0.1  # rows of the window that enter P, at most, as a share of the reference's rows
 STRONGEST: Final = 50.0  # of a window alone: e^50 against "within tolerance" is as good as certain
-STRETCH: Final = 2.0  # what w windows showed is stretched by 1 + 2/w: few windows know their extremes badly
-MARGIN: Final = (
-    2.0  # root mean squares of the effects seen, beyond the largest: where windows differ, records are broken
-)
+HALVINGS: Final = 50  # of an interval for the tilt
+STEEPEST: Final = 1e4  # tilt
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A channel's counts over the reference and over the window, a score per bin, and how large an effect is tolerated."""
+    """A channel's counts over the reference and over the window, a score per bin, and how large effects are tolerated."""
 
     reference: Counts
     window: Counts
     scores: Floats
-    tolerance: float
-
-
-def tolerance(materiality: float, rows: int, seen: Floats) -> float:
-    """The largest effect that is nothing: what does not matter, what ``rows`` of reference leave open, what was ``seen`` before.
-
-    The largest of w windows is exceeded by the next with probability 1 / (w + 1), so it alone is no bound.
-    """
-    sampling = CONFIDENCE / math.sqrt(max(rows, 1))
-    if not len(seen):
-        return max(materiality, sampling)
-    largest, spread = float(np.abs(seen).max()), math.sqrt(float((seen * seen).mean()))
-    return max(materiality, sampling, (largest + MARGIN * spread) * (1 + STRETCH / len(seen)))
+    tolerance: Tolerances
 
 
 def log_evidence(comparison: Comparison) -> float:
     """Log e-value of one window against "no effect beyond the tolerance"; 0 where there is nothing to compare.
 
-    A window larger than the reference weighs no more than the reference, whose own error it cannot average away.
+    A window within the tolerance is as good as certain to be whole. One larger than the reference weighs no more than the reference, whose own
+    error it cannot average away.
     """
     n, m = int(comparison.window.sum()), int(comparison.reference.sum())
     if n == 0 or m == 0:
         return 0.0
+    usual, found = (
+        float((comparison.scores * counts).sum()) / counts.sum() for counts in (comparison.reference, comparison.window)
+    )
+    limit = comparison.tolerance.of(found - usual)
+    if abs(found - usual) <= limit:
+        return -STRONGEST
     taken = min(n, SHARE_OF_WINDOW * m)
     shares = (comparison.reference + comparison.window * (taken / n)) / (m + taken)
-    exponents = BETS[:, None] * comparison.scores[None, :]
-    used = shares > 0
-    expected = log_mean(exponents[:, used].T, shares[used, None])
-    gain = BETS * float((comparison.scores * comparison.window).sum()) / n
-    found = min(n, m) * (gain - expected - np.abs(BETS) * comparison.tolerance)
-    return float(log_mean(found, np.full(len(BETS), 1 / len(BETS))))
+    used, side = shares > 0, math.copysign(1.0, found - usual)
+    scores = comparison.scores[used] * side  # so that the effect is positive
+    tilt = _tilt(scores, np.log(shares[used]), usual * side + limit)
+    tilted = np.log(shares[used]) + tilt * scores
+    tilted -= log_mean(tilted, np.ones(len(tilted)))
+    expected = log_mean(tilted[:, None] + scores[:, None] * BETS, np.ones((len(tilted), 1)))
+    gained = min(n, m) * (BETS * found * side - expected)
+    return float(log_mean(gained, np.full(len(BETS), 0.5 / len(BETS))))  # the other half bet on the other side
+
+
+def _tilt(scores: Floats, logarithms: Floats, mean: float) -> float:
+    """The t ≥ 0 at which weights exp(``logarithms`` + t·``scores``) have this ``mean`` score; 0 if they exceed it anyway."""
+
+    def short(tilt: float) -> bool:
+        weights = logarithms + tilt * scores
+        weights = np.exp(weights - weights.max())
+        return float((weights * scores).sum()) < mean * float(weights.sum())
+
+    low, high = 0.0, 1.0
+    while short(high) and high < STEEPEST:
+        low, high = high, 2 * high
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if short(middle) else (low, middle)
+    return low
 
 
 @dataclass(frozen=True, slots=True)
