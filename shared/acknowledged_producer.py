@@ -1,7 +1,8 @@
 """At-least-once delivery: outputs are acknowledged, then state, and the group's offsets are committed behind them.
 
-There is no transaction and no fence. A crash between the outputs and the offsets repeats at most the batch in work and the one
-before it, and a process that was stopped past its session may repeat as much before its commit is refused. Repeats carry the same ids.
+There is no transaction and no fence. A crash between the outputs and the offsets repeats at most one batch of a partition, whose next
+batch is fetched and processed meanwhile but not published. A process that was stopped past its session may repeat one before its commit is
+refused. Repeats carry the same ids.
 """
 
 import asyncio
@@ -24,7 +25,8 @@ Failed = Callable[[BaseException], None]
 class StageDelivery:
     """What the partitions of a stage share: a producer, so that their batches travel together, and a commit of offsets at a time.
 
-    With a producer and a commit for each of four partitions, an event at 1,000 a second took twice as long (docs/performance.md).
+    With a producer and a commit for each of four partitions, an event at 1,000 a second took twice as long
+    (docs/decisions/0010-inference-stays-on-aiokafka.md).
     """
 
     def __init__(self, kafka: KafkaSettings, *, commit_offsets: CommitOffsets, failed: Failed) -> None:
@@ -38,12 +40,13 @@ class StageDelivery:
         self._starting = asyncio.Lock()
         self._producer: AIOKafkaProducer | None = None
         self._noted: dict[TopicPartition, int] = {}
+        self._until = 0.0
+        self._broken = False
         self._committing: asyncio.Task[None] | None = None
 
-    @property
-    def seconds(self) -> float:
-        """How long publishing a batch or committing offsets may take."""
-        return self._kafka.transaction_timeout + GRACE_SECONDS
+    def deadline(self) -> float:
+        """By when, on the loop's clock, a batch that begins to be published must stand with its offsets."""
+        return asyncio.get_running_loop().time() + self._kafka.transaction_timeout + GRACE_SECONDS
 
     async def producer(self) -> AIOKafkaProducer:
         """The producer, started when the first partition asks for it. Raises aiokafka's errors."""
@@ -58,19 +61,24 @@ class StageDelivery:
                 self._producer = producer
             return self._producer
 
-    def note(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Have ``offsets`` (the next to read) committed; what is noted while a commit is under way goes together into the next."""
+    def note(self, offsets: Mapping[TopicPartition, int], until: float) -> None:
+        """Have ``offsets`` (the next to read) committed by the `deadline` ``until``.
+
+        What is noted while a commit is under way goes together into the next; after one that failed nothing is committed any more.
+        """
         self._noted |= offsets
-        if self._noted and (self._committing is None or self._committing.done()):
+        self._until = max(self._until, until)
+        if self._noted and not self._broken and (self._committing is None or self._committing.done()):
             self._committing = asyncio.create_task(self._commit(), name="commit offsets")
 
     async def _commit(self) -> None:
         while self._noted:
             offsets, self._noted = self._noted, {}
             try:
-                async with asyncio.timeout(self.seconds):
+                async with asyncio.timeout_at(self._until):
                     await self._commit_offsets(offsets)
             except Exception as error:  # the boundary: nobody awaits this task for its outcome
+                self._broken = True
                 self._failed(error)
                 return
 
@@ -116,15 +124,16 @@ class AcknowledgedProducer:
         """Publish ``outputs``, then have ``offsets`` committed, which `settled` waits for. What stands on compacted topics is
         state and comes after the rest: state may be behind what was said, never ahead of it.
 
-        Raises aiokafka's errors; TimeoutError past the transaction time-out, which bounds this too.
+        Raises aiokafka's errors; TimeoutError past the transaction time-out, which bounds this and the offsets' commit together.
         """
         producer = await self._delivery.producer()
-        async with asyncio.timeout(self._delivery.seconds):
+        until = self._delivery.deadline()
+        async with asyncio.timeout_at(until):
             said = [item for item in outputs if not _is_state(item)]
             await self._publish(producer, partition, said)
             if len(said) < len(outputs):
                 await self._publish(producer, partition, [item for item in outputs if _is_state(item)])
-        self._delivery.note(offsets)
+        self._delivery.note(offsets, until)
 
     async def _publish(self, producer: AIOKafkaProducer, partition: int, outputs: Sequence[Outgoing]) -> None:
         pending = [

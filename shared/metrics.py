@@ -79,7 +79,10 @@ process_seconds = histogram(
     "headrace_process_seconds", "Time in the domain code per batch.", unit="seconds", labels=("stage",)
 )
 transaction_seconds = histogram(
-    "headrace_transaction_seconds", "From the begin of a transaction to its commit.", unit="seconds", labels=("stage",)
+    "headrace_transaction_seconds",
+    "From the begin of a transaction to its commit; of at_least_once until the outputs are acknowledged.",
+    unit="seconds",
+    labels=("stage",),
 )
 dead_letters = counter(
     "headrace_dead_letters", "Records that could not be processed.", unit="records", labels=("service", "code")

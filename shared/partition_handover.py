@@ -261,7 +261,7 @@ class PartitionHandover(ConsumerRebalanceListener):  # type: ignore[misc]  # aio
         await slot.producer.stop()
 
     def succeeded(self, number: int) -> None:
-        """A batch of the partition was committed: failures before it count no more."""
+        """What follows from a batch of the partition stands: failures before it count no more."""
         self._failures.pop(number, None)
 
     def _open_later(self, number: int, places: Sequence[TopicPartition], error: BaseException) -> None:

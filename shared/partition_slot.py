@@ -60,7 +60,9 @@ class OutputProducer(Protocol):
         *,
         standing: Mapping[TopicPartition, int] | None = None,
     ) -> None:
-        """Publish ``outputs`` and commit ``offsets`` (the next to read). Any error leaves the outcome unknown.
+        """Publish ``outputs``, and commit ``offsets`` (the next to read) with them or, until `settled`, behind them.
+
+        Any error leaves the outcome unknown.
 
         ``standing``: where every input topic goes on, for the outputs to say so.
         """

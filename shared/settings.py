@@ -108,7 +108,7 @@ class Delivery(StrEnum):
 
     EXACTLY_ONCE = "exactly_once"  # outputs and offsets in one transaction, behind a fenced producer
     AT_LEAST_ONCE = (
-        "at_least_once"  # outputs acknowledged, then offsets: faster; a crash may repeat two batches, with the same ids
+        "at_least_once"  # outputs acknowledged, then offsets: faster; a crash may repeat a batch, with the same ids
     )
 
 

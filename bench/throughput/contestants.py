@@ -97,6 +97,6 @@ CONTESTANTS: Sequence[Contestant] = (
     Contestant("Quix Streams", "exactly once", "quix.py", "quix", events=60_000),
     Contestant("Bytewax", "at least once", "bytewax_flow.py", "bytewax"),
     Contestant("FastStream, one message at a time", "at most once", "faststream_naive.py", "faststream", events=5_000),
-    Contestant("MLServer's Kafka server", "none", "mlserver_kafka.py", "mlserver", events=3_000, late=True, v2=True),
+    Contestant("MLServer's Kafka server", "none", "mlserver_kafka.py", "mlserver", events=15_000, late=True, v2=True),
     Contestant("echo through the broker", "none", events=0, echo=True),
 )  # fmt: skip

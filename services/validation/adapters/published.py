@@ -33,11 +33,11 @@ OUTCOMES: Final[tuple[Topic, ...]] = (
 
 
 async def resumption(settings: PlatformSettings, partition: int, *, max_records: int) -> Resumption:
-    """How far the group is, and which outcomes stand beyond it. Two batches of ``max_records`` at most are in question."""
+    """How far the group is, and which outcomes stand beyond it. A batch of ``max_records`` at most is in question."""
     resume_at = await resume_points(settings, f"{SERVICE}.{STAGE}", JUDGED, partition)
     published: set[tuple[str, Place]] = set()
     for topic in OUTCOMES:
-        for record in await last_records(settings, topic, partition, 4 * max_records):
+        for record in await last_records(settings, topic, partition, 2 * max_records):
             place = origin_of(record)
             if place is not None and place.offset >= resume_at.get(place.topic, place.offset + 1):
                 published.add((topic.name, place))
