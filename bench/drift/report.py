@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from bench.drift import plots
 from bench.drift.comparison import first_alarm
-from bench.drift.streams import GROSS, SMALL
+from bench.drift.delays import ALL
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 NAMES: Final = {
@@ -111,11 +111,18 @@ def false_alarms(found: Sequence[Mapping[str, Any]]) -> str:
 def delays(found: Sequence[Mapping[str, Any]]) -> str:
     """A row a change, two columns for each length of history."""
     learnt = sorted({each["learnt"] for each in found})
-    head = ["change", *(f"median (90 %) windows after {windows} windows" for windows in learnt), "named first"]
+    head = [
+        "change",
+        *(f"median (90 %, mean) after {windows} windows of training data" for windows in learnt),
+        "named first",
+    ]
     rows = []
-    for name in (*SMALL, *GROSS):
+    for name in ALL:
         of_change = {each["learnt"]: each for each in found if each["change"] == name}
-        cells = [f"{of_change[windows]['median']:g} ({of_change[windows]['p90']:g})" for windows in learnt]
+        cells = [
+            f"{of_change[windows]['median']:g} ({of_change[windows]['p90']:g}, {of_change[windows]['mean']:.1f})"
+            for windows in learnt
+        ]
         rows.append([name, *cells, f"{of_change[learnt[-1]]['named_first']:.0%}"])
     return _table(head, rows)
 

@@ -1,6 +1,6 @@
 """``python -m bench.throughput.profile [--events 1000000] [--flame FILE]``: where the running service's CPU time goes, under load on Kafka.
 
-A timer of CPU time meets the service's stacks every millisecond (`sampled_service`). Prints shares and microseconds an event, and
+A timer of CPU time meets the service's stacks at each of the kernel's ticks, about every 4 ms (`sampled_service`). Prints shares and microseconds an event, and
 writes a flame graph. Native code is counted where Python calls it.
 """
 

@@ -17,14 +17,24 @@ from bench.sampling import EVERY_SECONDS, Stack, stack_of
 SCORING = "services/inference/partition_scoring.py"
 stacks: Counter[Stack] = Counter()
 written = time.monotonic()
-begun = False
+begun = taking = False
 
 
 def take(number: int, frame: FrameType | None) -> None:
-    """Count where the process is; the handler's own time is not met by its timer."""
+    """Count where the process is, unless it is in here: handlers interrupt each other."""
     del number
-    global written, begun  # noqa: PLW0603 - a signal handler has nowhere else to keep it
-    stack = stack_of(frame, run.__code__)
+    global taking  # noqa: PLW0603 - a signal handler has nowhere else to keep it
+    if taking:
+        return
+    taking = True
+    try:
+        _count(stack_of(frame, run.__code__))
+    finally:
+        taking = False
+
+
+def _count(stack: Stack | None) -> None:
+    global written, begun  # noqa: PLW0603 - as above
     if stack is None:
         return
     begun = begun or any(label.startswith(SCORING) for label in stack)

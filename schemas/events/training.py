@@ -149,6 +149,9 @@ class CategoricalReference(Contract):
     unseen: int = 0
 
 
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
 class ReferenceWindow(Contract):
     """What one monitoring window of the training data looked like: how much windows differ while nothing has changed.
 
@@ -177,7 +180,7 @@ class ReferenceProfile(Contract):
         str, tuple[int, ...]
     ] = {}  # of classifiers: `schemas.probability_bins.count_cases` of the test rows
     groups: dict[str, CategoricalReference] = {}  # by grouping feature: rows of the training data in each group
-    importance: dict[str, float] = {}  # by feature: its share in the rise of the test rows' loss when it is permuted
+    importance: dict[str, Share] = {}  # by feature: its share in the rise of the test rows' loss when it is permuted
     windows: tuple[
         ReferenceWindow, ...
     ] = ()  # of all training data, oldest first; none if the model's windows are of rows

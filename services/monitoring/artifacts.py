@@ -18,6 +18,7 @@ from services.monitoring.channels import (
     correlations,
     feature_channels,
     group_channels,
+    pair_names,
     prediction_channels,
 )
 from services.monitoring.tallies import Counts, Floats, significant
@@ -49,6 +50,7 @@ class Artifact:
     group_channels: tuple[Channel, ...] = ()  # of all groups
     probabilities: Mapping[str, Counts] = field(default_factory=dict)  # of its test rows, with what happened
     importance: Mapping[str, float] = field(default_factory=dict)  # of features, shares
+    expected: tuple[str, ...] = ()  # channels of inputs and predictions, whether or not a window has a value of them
     judged_groups: tuple[Channel, ...] = ()  # of those that are no category of an input anyway, and not rare
 
     def noise(self, channel: str) -> float:
@@ -86,6 +88,7 @@ def artifact_of(candidate: Candidate) -> Artifact:
         group_channels=shares,
         judged_groups=judged,
         importance=reference.importance,
+        expected=(*(channel.name for channel in (*inputs, *judged, *outputs)), *pair_names(list(correlated))),
         probabilities={name: np.array(held, dtype=np.int64) for name, held in reference.probabilities.items()},
         windows=WindowValues.of_windows(
             {

@@ -62,7 +62,7 @@ GROUPS: Final[dict[str, str]] = {
     "kpi": "kpi",
     "uplift": "uplift",
 }
-INPUTS: Final = "drift"  # the group whose channels are about features
+OF_FEATURES: Final = frozenset({"location", "scale", "missing", "unseen", "category", "correlation"})
 BY_IMPORTANCE: Final = 0.5  # of a family's weight
 # Judged by bounds alone: the gaps of small windows are larger by chance, and a difference of means is no window's own.
 BOUNDED: Final = frozenset({"fairness", "uplift"})
@@ -76,10 +76,16 @@ def patience(detector: str, alarms: FalseAlarms) -> float:
     return float(budget * sharing)
 
 
-def groups(channels: Sequence[str], alarms: FalseAlarms, importance: Mapping[str, float] | None = None) -> list[Group]:
+def groups(
+    channels: Sequence[str],
+    alarms: FalseAlarms,
+    importance: Mapping[str, float] | None = None,
+    expected: Sequence[str] = (),
+) -> list[Group]:
     """``channels`` by detector; each KPI is a group of its own, called ``kpi:<name>``, and they share the budget.
 
-    ``importance``, of features, shares of 1: what the model hangs on weighs more. The budget holds for any weights that windows do not change.
+    ``importance``, of features, shares of 1: what the model hangs on weighs more. ``expected``: channels of the model, of which a window
+    may have no value; they keep their weights, because the budget holds for weights that windows do not change.
     """
     members: dict[str, list[str]] = {}
     for channel in channels:
@@ -91,7 +97,7 @@ def groups(channels: Sequence[str], alarms: FalseAlarms, importance: Mapping[str
         Group(
             name,
             held,
-            _weights(held, importance or {} if name == INPUTS else {}),
+            _weights(held, [each for each in expected if group_of(each) == name], importance or {}),
             [direction(channel) for channel in held],
             patience("kpi", alarms) * figures if name.startswith("kpi:") else patience(name, alarms),
         )
@@ -110,18 +116,18 @@ def direction(channel: str) -> int:
     return 1 if names & RISES else -1 if names & FALLS else 0
 
 
-def _weights(channels: Sequence[str], importance: Mapping[str, float]) -> list[float]:
+def _weights(channels: Sequence[str], expected: Sequence[str], importance: Mapping[str, float]) -> list[float]:
     """Equal shares for every family (location, scale, …): many pairs must not drown few features.
 
     Within a family one half is equal, the other goes by ``importance`` of the features: none is ever without a voice.
     """
     families: dict[str, list[str]] = {}
-    for channel in channels:
+    for channel in dict.fromkeys([*expected, *channels]):
         families.setdefault(_family(channel), []).append(channel)
     weights = {
         channel: weight / len(families)
-        for held in families.values()
-        for channel, weight in zip(held, _within_family(held, importance), strict=True)
+        for family, held in families.items()
+        for channel, weight in zip(held, _within_family(held, importance if family in OF_FEATURES else {}), strict=True)
     }
     return [weights[channel] for channel in channels]
 

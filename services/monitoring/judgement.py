@@ -27,6 +27,7 @@ from services.monitoring.window_values import WindowValues
 SUMMARY: Final = "evidence"
 NATURAL: Final = math.log(10)
 SMALLEST: Final = 1e-6  # what the logarithm of a rate or a latency takes for 0
+UNKNOWN: Final = Artifact("", TargetType.BINARY)  # what is known of a version without a candidate
 LOGARITHMIC: Final = frozenset({"latency", "throughput"})
 
 
@@ -103,11 +104,9 @@ def _within(row: ChannelResult) -> float:
 
 
 def _groups(case: Case, values: Mapping[str, float]) -> list[Group]:
-    return groups(list(values), case.watched.definition.spec.monitoring.false_alarms, _importance(case))
-
-
-def _importance(case: Case) -> Mapping[str, float]:
-    return {} if case.artifact is None else case.artifact.importance
+    known = case.artifact or UNKNOWN
+    alarms = case.watched.definition.spec.monitoring.false_alarms
+    return groups(list(values), alarms, known.importance, known.expected if case.window.lane == "performance" else ())
 
 
 def _past(case: Case, values: Mapping[str, float]) -> Past:
@@ -123,8 +122,7 @@ def _past(case: Case, values: Mapping[str, float]) -> Past:
     known[:, logarithmic] = np.log(np.maximum(known[:, logarithmic], SMALLEST))
     seasons = np.array([case.watched.season(int(start)) for start in starts], dtype=np.int64)
     sizes = np.concatenate([seen.matrix([ROWS])[:, 0], case.history.matrix([ROWS])[:, 0], [float(case.rows)]])
-    known_of = case.artifact or Artifact("", TargetType.BINARY)
-    noise = np.array([known_of.noise(channel) for channel in channels])
+    noise = np.array([(case.artifact or UNKNOWN).noise(channel) for channel in channels])
     return Past(channels, known, seasons, follows, sizes, noise)
 
 
@@ -178,11 +176,12 @@ def _gross(case: Case, standing: Standing) -> Iterator[ChannelResult]:
         ("broken_predictions", case.artifact.prediction_channels),
     ):
         compared = {channel.name: comparison for channel in channels if (comparison := _compared(case, channel))}
-        group = groups(list(compared), case.watched.definition.spec.monitoring.false_alarms, _importance(case))
+        alarms = case.watched.definition.spec.monitoring.false_alarms
+        group = groups(list(compared), alarms, case.artifact.importance, [channel.name for channel in channels])
         weights = {
             channel: weight for each in group for channel, weight in zip(each.channels, each.weights, strict=True)
         }
-        limit = patience(name, case.watched.definition.spec.monitoring.false_alarms)
+        limit = patience(name, alarms)
         verdict = standing.gross.judge(compared, weights, limit)
         if verdict is not None:
             yield from _named(name, verdict, compared, {channel.name: channel for channel in channels}, case)

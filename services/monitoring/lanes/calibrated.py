@@ -40,7 +40,7 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Channels with one budget. ``weights`` sum to 1; ``directions``: 1 only a rise alarms, -1 only a fall, 0 both."""
+    """Channels with one budget. ``weights`` sum to 1, to less where a window lacks channels; ``directions``: 1 only a rise alarms, -1 only a fall, 0 both."""
 
     name: str
     channels: Sequence[str]

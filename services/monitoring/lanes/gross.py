@@ -98,7 +98,7 @@ class GrossLane:
     def judge(
         self, comparisons: Mapping[str, Comparison], weights: Mapping[str, float], patience: float
     ) -> GrossVerdict | None:
-        """A window's verdict, None of nothing; ``weights`` sum to 1. Evidence that raised an alarm starts again."""
+        """A window's verdict, None of nothing; ``weights`` sum to 1 or less. Evidence that raised an alarm starts again."""
         if not comparisons:
             return None
         for name, comparison in comparisons.items():

@@ -9,8 +9,10 @@ CHANNELS = ["location:a", "location:b", "scale:a", "scale:b", "category:c=x", "c
 CORRELATIONS = ["correlation:a,b", "correlation:a,e"]
 
 
-def weights(channels: list[str], importance: dict[str, float] | None = None) -> dict[str, float]:
-    [group] = groups(channels, FalseAlarms(), importance)
+def weights(
+    channels: list[str], importance: dict[str, float] | None = None, expected: list[str] | None = None
+) -> dict[str, float]:
+    [group] = groups(channels, FalseAlarms(), importance, expected or ())
     return dict(zip(group.channels, group.weights, strict=True))
 
 
@@ -42,6 +44,11 @@ def test_the_categories_of_a_feature_share_its_importance() -> None:
 def test_a_correlation_has_the_mean_importance_of_its_features() -> None:
     found = weights(CORRELATIONS, {"a": 0.4, "b": 0.6})
     assert found["correlation:a,b"] - found["correlation:a,e"] == pytest.approx(BY_IMPORTANCE * (0.5 - 0.2) / 0.7)
+
+
+def test_a_channel_that_a_window_lacks_takes_nothing_from_and_gives_nothing_to_the_others() -> None:
+    whole, without = weights(CHANNELS, {"a": 0.9}), weights(CHANNELS[1:], {"a": 0.9}, expected=CHANNELS)
+    assert without == {channel: weight for channel, weight in whole.items() if channel != "location:a"}
 
 
 def test_channels_that_are_about_no_feature_are_weighed_alike_whatever_features_are_called() -> None:

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from schemas.definitions import TargetType
-from schemas.events.training import ModelInput
+from schemas.events.training import ModelInput, ReferenceProfile
 from services.training.importance import MOST_CELLS, MOST_ROWS, importances
 
 INPUTS = (
@@ -92,3 +93,28 @@ def test_scored_rows_are_bounded_whatever_the_test_block_and_the_number_of_featu
         7,
     )
     assert set(seen) == {expected}
+
+
+def test_what_chance_alone_shows_is_no_importance() -> None:
+    arrays, _ = world()
+    unrelated = np.random.default_rng(8).integers(0, 2, size=4000)
+    assert importances(score, INPUTS, arrays, unrelated, TargetType.BINARY, 7) == {}
+
+
+def test_a_regression_that_a_permuted_row_sends_to_infinity_has_no_importance_and_a_candidate_can_carry_that() -> None:
+    arrays, _ = world()
+    twins = {**arrays, "numeric": arrays["numeric"][:, [0, 0, 2]]}
+
+    def steep(held: Arrays) -> Any:
+        return np.exp(4000 * (held["numeric"][:, 0] - held["numeric"][:, 1]).astype(np.float64))
+
+    assert np.array_equal(steep(twins), np.ones(4000))
+    found = importances(steep, INPUTS, twins, np.ones(4000), TargetType.REGRESSION, 7)
+    assert found == {}
+    ReferenceProfile(rows=1, features={}, importance=found)
+
+
+@pytest.mark.parametrize("share", [float("nan"), float("inf"), -0.5, 1.5])
+def test_a_candidate_with_an_impossible_importance_is_refused(share: float) -> None:
+    with pytest.raises(ValidationError, match="importance"):
+        ReferenceProfile(rows=1, features={}, importance={"a": share})
