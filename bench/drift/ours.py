@@ -158,7 +158,7 @@ class Monitor:
         begun = time.process_time()
         case, standing, rows = self._judged(tally)
         self._standings.add(case.window, standing)
-        self._histories.add(case.window, remembered(case, rows))
+        self._histories.add(case.window, remembered(case, rows, standing))
         self._windows += 1
         self.seconds += time.process_time() - begun
         return _alarms(case, rows)

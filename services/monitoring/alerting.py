@@ -103,7 +103,9 @@ def observe(memory: Memory, seen: Observation) -> tuple[Memory, Alert | None]:
     if memory.last_end is not None and seen.window.end <= memory.last_end:
         return memory, None
     if seen.of_others and not memory.speaks_of_another(seen.version):
-        return memory, None
+        return (
+            replace(memory, quiet=0) if memory.active and memory.quiet else memory
+        ), None  # its version serves again
     memory = replace(memory, last_end=seen.window.end, firings=memory.firings.after_window())
     return _alarming(memory, seen) if seen.channels else _quiet(memory, seen)
 
@@ -133,6 +135,10 @@ def _alarming(memory: Memory, seen: Observation) -> tuple[Memory, Alert | None]:
         memory = replace(
             memory, alert=None, alarming=0, firings=Firings(memory.firings.windows)
         )  # another rollout: what became of the last one is no news of this
+    elif (
+        seen.of_one_version and not memory.active and memory.alert is not None and memory.alert.version != seen.version
+    ):
+        memory = replace(memory, firings=Firings(memory.firings.windows))  # one bad deployment after the other
     streak = memory.alarming + 1
     by_lane = any(channel.method is not None for channel in seen.channels)  # a lane has weighed all windows before
     gross = rule.gross is not None and any(abs(channel.effect or 0) >= rule.gross for channel in seen.channels)

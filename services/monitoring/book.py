@@ -252,11 +252,14 @@ def past_errors(due: Sequence[Page], version: int, count: int) -> dict[str, list
     A window counts once: by ``version`` if it served then, else by another, the champion first. Most of an error is the window's and
     not the version's, and a new version has none of its own.
     """
+    known = [page for page in due if page.errors]
+    latest = sorted({page.window.start for page in known})[-count:]
+    recent = [page for page in known if page.window.start >= latest[0]]
     found: dict[str, dict[int, PastError]] = {}
-    for page in sorted(due, key=lambda each: _nearness(each.window, version)):
+    for page in sorted(recent, key=lambda each: _nearness(each.window, version)):
         for metric, error in page.errors.items():
             found.setdefault(metric, {})[page.window.start] = error
-    return {metric: [held[start] for start in sorted(held)[-count:]] for metric, held in found.items()}
+    return {metric: [held[start] for start in sorted(held)] for metric, held in found.items()}
 
 
 def _nearness(window: Window, version: int) -> tuple[bool, bool, int]:

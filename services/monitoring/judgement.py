@@ -25,6 +25,9 @@ from services.monitoring.tallies import Floats, Tally
 from services.monitoring.window_values import WindowValues
 
 SUMMARY: Final = "evidence"
+SUSPECT: Final = (
+    "suspect:"  # in the history, before a channel: 1 for a window that does not count as seen in the gross lane
+)
 NATURAL: Final = math.log(10)
 SMALLEST: Final = 1e-6  # what the logarithm of a rate or a latency takes for 0
 UNKNOWN: Final = Artifact("", TargetType.BINARY)  # what is known of a version without a candidate
@@ -66,10 +69,11 @@ def judge(case: Case, measured: Sequence[ChannelResult], standing: Standing) -> 
     return [*rows, *gross]
 
 
-def remembered(case: Case, rows: Sequence[ChannelResult]) -> dict[str, float]:
-    """What of a window becomes history: what is `accepted`, and of how many rows it is."""
+def remembered(case: Case, rows: Sequence[ChannelResult], standing: Standing) -> dict[str, float]:
+    """What of a window becomes history: what is `accepted`, of how many rows it is, and in which channels it is a suspect."""
     counted = case.window.lane == "performance" or labels_seen(case.tally) > 0  # of no labels at all nothing is known
-    return {**accepted(rows), **({REASONS: 1.0} if counted else {}), ROWS: float(case.rows)}
+    suspects = dict.fromkeys((f"{SUSPECT}{name}" for name in standing.gross.suspects), 1.0)
+    return {**accepted(rows), **({REASONS: 1.0} if counted else {}), **suspects, ROWS: float(case.rows)}
 
 
 def accepted(rows: Sequence[ChannelResult]) -> dict[str, float]:
@@ -184,18 +188,34 @@ def _gross(case: Case, standing: Standing) -> Iterator[ChannelResult]:
         limit = patience(name, alarms)
         verdict = standing.gross.judge(compared, weights, limit)
         if verdict is not None:
-            yield from _named(name, verdict, compared, {channel.name: channel for channel in channels}, case)
+            yield from _named(verdict, compared, {channel.name: channel for channel in channels}, case)
+            suspected = not verdict.named and not compared.keys().isdisjoint(standing.gross.suspects)
+            # A suspicion neither alarms nor calms: a break in small windows takes some until it is told again.
+            yield _summary(
+                name, verdict.evidence, None if suspected else verdict.limit, alarming=bool(verdict.named), gross=True
+            )
 
 
 def _compared(case: Case, channel: Channel) -> Comparison | None:
     counts = case.tally.counts.get(channel.source)
     if counts is None or len(counts) != len(channel.scores):
         return None
-    return channel.comparison(counts, _training(case).of(channel.name), case.history.of(channel.name))
+    return channel.comparison(counts, _training(case).of(channel.name), _unsuspected(case.history, channel.name))
+
+
+def _unsuspected(history: WindowValues, channel: str) -> Floats:
+    """Its values in the windows served that are not suspected there of being broken.
+
+    A break may take some small windows until it is told. If those counted as seen, the first would excuse the next.
+    """
+    suspect = f"{SUSPECT}{channel}"
+    if suspect not in history.columns:
+        return history.of(channel)
+    values, suspected = history.matrix([channel, suspect]).T
+    return np.asarray(values[~np.isnan(values) & np.isnan(suspected)], dtype=np.float64)
 
 
 def _named(
-    name: str,
     verdict: GrossVerdict,
     compared: Mapping[str, Comparison],
     channels: Mapping[str, Channel],
@@ -215,7 +235,6 @@ def _named(
             method="gross",
             evidence=_decimal(verdict.channels[named]),
         )
-    yield _summary(name, verdict.evidence, verdict.limit, alarming=bool(verdict.named), gross=True)
 
 
 def _summary(name: str, evidence: float, limit: float | None, *, alarming: bool, gross: bool = False) -> ChannelResult:

@@ -235,7 +235,7 @@ class Judging:
         standing = self._standings.before(case.window)
         channels = judge(case, measured, standing)
         self._standings.add(case.window, standing)
-        self._histories.add(case.window, remembered(case, channels))
+        self._histories.add(case.window, remembered(case, channels, standing))
         return channels
 
     # ---- records out

@@ -60,6 +60,11 @@ class Observation:
         return alert_fingerprint(self.model, self.kind, self.subject)
 
     @property
+    def of_one_version(self) -> bool:
+        """Whether it is about what a champion's deployment changed; a KPI may be called uplift, too."""
+        return self.kind == "kpi" and self.subject.count(":") > 1
+
+    @property
     def broken(self) -> bool:
         """Whether the gross lane speaks; a KPI may have any name, this one too."""
         return self.kind in BROKEN_WORDS and self.subject.endswith(f":{BROKEN}")

@@ -16,6 +16,7 @@ from scipy.special import stdtrit
 from schemas.definitions import Kpi
 from schemas.events.monitoring import ChannelResult
 from services.monitoring.detectors import patience
+from services.monitoring.flapping import CALM
 from services.monitoring.history import Change
 from services.monitoring.knowledge import Watched
 from services.monitoring.tallies import Floats, significant
@@ -25,7 +26,7 @@ UPLIFT: Final = "uplift"
 COMPARED: Final = 14  # windows after a deployment, and as many before
 LEAST_BEFORE: Final = 20  # of the champion before: fewer do not show how persistent the windows are
 LEAST_AFTER: Final = 5
-TOLD_AFTER: Final = 3  # windows more in which the comparison is repeated without alarm: enough for an alert to end
+TOLD_AFTER: Final = CALM  # windows more in which the comparison is repeated without alarm: enough for an alert to end, a flapping one too
 SHRUNK: Final = 5  # windows that a season's offset is shrunk by, as in the calibrated lane
 MOST_PERSISTENT: Final = 0.9
 

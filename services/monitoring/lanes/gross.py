@@ -115,6 +115,11 @@ class GrossLane:
                 self.evidence.pop(name, None)
         return GrossVerdict(mean, limit, named, dict(zip(names, found.tolist(), strict=True)))
 
+    @property
+    def suspects(self) -> list[str]:
+        """Channels with evidence of breakage that is not enough yet."""
+        return sorted(name for name, evidence in self.evidence.items() if evidence > 0)
+
     def content(self) -> dict[str, float]:
         """As JSON, by channel."""
         return dict(sorted(self.evidence.items()))

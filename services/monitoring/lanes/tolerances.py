@@ -103,6 +103,7 @@ def _shown(learnt: Floats, served: Floats, reach: float, room: float, least: flo
     stretched = (largest + MARGIN * spread) * (1 + STRETCH / known)
     ends = np.where(reach > largest, largest + room * (reach - largest), math.inf)
     found = np.minimum(stretched, ends)
-    broken = np.maximum(np.minimum(BROKEN * stretched, ends), least)  # beyond that lies what does not count
+    # Beyond that lies what does not count. Where windows hardly differ, what matters decides alone: it is no storm's worst day.
+    broken = np.maximum(np.minimum(BROKEN * stretched, ends), least)
     beyond = np.flatnonzero(falling[left[1:] - 1] > broken[1:])
     return float(found[beyond[-1] + 1 if len(beyond) else 0])

@@ -1,8 +1,10 @@
 """Stage 2: when a window is final, what it says, and the life of the alerts that follow."""
 
+import random
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from monitoring_stream import (
     MODEL,
     START,
@@ -19,6 +21,7 @@ from monitoring_stream import (
 )
 
 from schemas.events.contract import Contract
+from schemas.events.inference import Prediction
 from schemas.events.monitoring import AlertCommand, ChannelResult, ClosedWindow
 from schemas.topics import ALERTS, ALERTS_COMMANDS, LABELS_VALIDATED, PREDICTIONS
 from shared.records import message
@@ -237,3 +240,25 @@ def test_what_is_remembered_of_versions_that_serve_no_more_is_dropped_from_the_s
     verdicts.process(partition.published)
     kept = {key.split("/")[2] for key in verdicts.state.entries if key.startswith(("history/", "standing/"))}
     assert kept == {"3", "4", "5"}
+
+
+@pytest.mark.parametrize(("share", "lasts"), [(0.3, False), (0.4, True)])
+def test_a_break_in_windows_too_small_to_show_it_alone_is_told_after_a_few(
+    share: float,
+    lasts: bool,  # noqa: FBT001
+    tmp_path: Path,
+) -> None:
+    """Windows of 60 rows: the first must not excuse the next."""
+    rows, chance = Rows(), random.Random(5)
+    whole, later = hours(40, rows, per_hour=60)[0], hours(30, rows, per_hour=60, first=40)[0]
+    gaps = [
+        sent.model_copy(update={"features": {**sent.features, "distance": None}})
+        if isinstance(sent, Prediction) and chance.random() < share
+        else sent
+        for sent in later
+    ]
+    verdicts = _run(tmp_path, ([*whole, *gaps], []))
+    pages = [alert for alert in verdicts.alerts if alert.kind == "drift" and alert.severity == "page"]
+    assert (pages[0].state, pages[0].evidence[0].channel) == ("firing", "missing:distance")
+    assert pages[0].window.start - START - timedelta(hours=40) <= timedelta(hours=4)
+    assert ("resolved" not in [alert.state for alert in pages]) is lasts, "30 % of 60 rows are seen, sooner or later"

@@ -106,3 +106,12 @@ def test_a_feature_that_was_missing_in_every_row_of_every_fifth_window_is_not_to
 def test_tolerances_without_windows_are_those_of_matter_and_chance() -> None:
     assert tolerances(0.3, 25, NONE, NONE, WIDE) == Tolerances(0.6, 0.6)
     assert tolerances(0.3, 10_000, NONE, NONE, WIDE) == Tolerances(0.3, 0.3)
+
+
+@pytest.mark.parametrize(("learnt", "counts"), [(0.29, True), (0.31, False)])
+def test_where_windows_hardly_differ_one_beyond_what_matters_is_not_seen(learnt: float, counts: bool) -> None:  # noqa: FBT001
+    """A unit × 1.6 in the training data moves a location by half a standard deviation, and must be told again."""
+    quiet = np.array([0.01, -0.01] * 30)
+    found = tolerances(0.3, 100_000, np.append(quiet, learnt), NONE, WIDE).up
+    assert (found > learnt) is counts
+    assert found >= 0.3

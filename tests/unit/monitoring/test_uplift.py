@@ -36,7 +36,7 @@ def compared(kpi: Kpi, before: NDArray[np.float64], after: NDArray[np.float64], 
     return row
 
 
-DRAWN = np.random.default_rng(12).normal(0, 0.1, 66)
+DRAWN = np.random.default_rng(12).normal(0, 0.1, 48 + COMPARED + TOLD_AFTER + 1)
 QUIET, RISEN, LONG = DRAWN[:40] + 5, DRAWN[40:48] + 5.5, DRAWN[48:] + 6
 
 
@@ -139,7 +139,7 @@ def test_windows_of_before_and_after_leave_out_what_both_versions_served() -> No
 # ---- both stages
 
 
-def deployed(directory: Path, shift: float, after: int = 22, **kpi: float) -> Verdicts:
+def deployed(directory: Path, shift: float, after: int = 30, **kpi: float) -> Verdicts:
     """30 hours of version 1, then version 2, whose scores are ``shift`` higher by their input."""
     known = knowledge(kpis=[{"name": "mean_score", "expression": "avg(score)", **kpi}])
     known.apply_deployment(deployment(2))
@@ -263,3 +263,50 @@ def test_windows_without_a_comparison_are_quiet_only_of_other_versions_than_thei
     assert alert is not None
     assert alert.state == "resolved"
     assert observe(memory, window(1, hour=6)[0]) == (memory, None), "what is over is not looked at again"
+
+
+# ---- flapping
+
+
+def uplift_windows(*told: tuple[int, bool | None]) -> list[tuple[int, Alert]]:
+    """The alerts of windows in turn, by number: the version that served each, and whether its uplift alarms (None: not compared)."""
+    memory, found = Memory(), []
+    figure = ChannelResult(channel="kpi:k", statistic="value", value=0.5, threshold=1.0)
+    for hour, (version, alarming) in enumerate(told):
+        row = ChannelResult(channel="uplift:k", statistic="x", value=0.2, threshold=0.0, alarming=bool(alarming))
+        start = START + timedelta(hours=hour)
+        closed = ClosedWindow(
+            model="m",
+            version=version,
+            route="champion",
+            lane="performance",
+            window=WindowBounds(start=start, end=start + timedelta(hours=1)),
+            rows=100,
+            channels=(figure,) if alarming is None else (figure, row),
+            closed_at=start + timedelta(hours=1),
+        )
+        for seen in observations(closed):
+            if seen.subject.endswith(":uplift"):
+                memory, alert = observe(memory, seen)
+                found += [] if alert is None else [(hour, alert)]
+    return found
+
+
+def test_bad_deployments_one_after_the_other_do_not_flap() -> None:
+    one = [*[(1, None)] * 50, *[(2, True)] * 3]
+    after = [(1, None)] * 50
+    told = uplift_windows(*one, *after, *[(3, True)] * 3, *after, *[(4, True)] * 3, *after)
+    assert not any(alert.flapping for _, alert in told)
+    assert [alert.state for _, alert in told].count("resolved") == 3
+
+
+def test_a_flapping_alert_ends_with_the_comparison() -> None:
+    compared = [(2, place in (0, 3, 6)) for place in range(COMPARED - LEAST_AFTER)]
+    told = uplift_windows(*compared, *[(2, False)] * TOLD_AFTER, *[(2, None)] * 20)
+    assert any(alert.flapping for _, alert in told)
+    assert told[-1][1].state == "resolved"
+
+
+def test_an_alert_stays_where_its_version_serves_again_before_two_windows_of_another_are_over() -> None:
+    told = uplift_windows((2, True), (1, None), (2, None), (2, None), (1, None), (2, None))
+    assert [alert.state for _, alert in told][-1] != "resolved"
