@@ -15,7 +15,7 @@ from typing import Final, Self
 import numpy as np
 
 from services.monitoring.lanes.evidence import DECIMALS, attribution, log_mean
-from services.monitoring.lanes.tolerances import Tolerances
+from services.monitoring.lanes.tolerances import BROKEN, Tolerances
 from services.monitoring.tallies import Counts, Floats
 
 BETS: Final[Floats] = np.array([0.1, 0.2, 0.5, 1.0, 2.0, 4.0])  # of either sign
@@ -34,6 +34,18 @@ class Comparison:
     scores: Floats
     tolerance: Tolerances
 
+    @property
+    def effect(self) -> float:
+        """The window's mean score less the reference's; 0 where there is nothing to compare."""
+        if not self.window.sum() or not self.reference.sum():
+            return 0.0
+        return _mean(self.scores, self.window) - _mean(self.scores, self.reference)
+
+    @property
+    def far_beyond(self) -> bool:
+        """Whether the effect is one that would not count as seen among training windows either."""
+        return abs(self.effect) > BROKEN * self.tolerance.of(self.effect)
+
 
 def log_evidence(comparison: Comparison) -> float:
     """Log e-value of one window against "no effect beyond the tolerance"; 0 where there is nothing to compare.
@@ -44,9 +56,7 @@ def log_evidence(comparison: Comparison) -> float:
     n, m = int(comparison.window.sum()), int(comparison.reference.sum())
     if n == 0 or m == 0:
         return 0.0
-    usual, found = (
-        float((comparison.scores * counts).sum()) / counts.sum() for counts in (comparison.reference, comparison.window)
-    )
+    usual, found = _mean(comparison.scores, comparison.reference), _mean(comparison.scores, comparison.window)
     limit = comparison.tolerance.of(found - usual)
     if abs(found - usual) <= limit:
         return -STRONGEST
@@ -60,6 +70,10 @@ def log_evidence(comparison: Comparison) -> float:
     expected = log_mean(tilted[:, None] + scores[:, None] * BETS, np.ones((len(tilted), 1)))
     gained = min(n, m) * (BETS * found * side - expected)
     return float(log_mean(gained, np.full(len(BETS), 0.5 / len(BETS))))  # the other half bet on the other side
+
+
+def _mean(scores: Floats, counts: Counts) -> float:
+    return float((scores * counts).sum() / counts.sum())
 
 
 def _tilt(scores: Floats, logarithms: Floats, mean: float) -> float:
@@ -91,9 +105,10 @@ class GrossVerdict:
 
 @dataclass(slots=True)
 class GrossLane:
-    """Evidence by channel that lasts over windows (Page's recursion), natural logarithms."""
+    """Evidence by channel that lasts over windows (Page's recursion), natural logarithms. ``far_beyond``: channels of the last window."""
 
     evidence: dict[str, float] = field(default_factory=dict)
+    far_beyond: set[str] = field(default_factory=set)
 
     def judge(
         self, comparisons: Mapping[str, Comparison], weights: Mapping[str, float], patience: float
@@ -104,6 +119,8 @@ class GrossLane:
         for name, comparison in comparisons.items():
             gained = max(-STRONGEST, min(log_evidence(comparison), STRONGEST))
             self.evidence[name] = round(max(self.evidence.get(name, 0.0), 0.0) + gained, DECIMALS)
+        self.far_beyond -= comparisons.keys()
+        self.far_beyond |= {name for name, comparison in comparisons.items() if comparison.far_beyond}
         names = list(comparisons)
         found = np.array([self.evidence[name] for name in names])
         shares = np.array([weights[name] for name in names])
@@ -117,8 +134,8 @@ class GrossLane:
 
     @property
     def suspects(self) -> list[str]:
-        """Channels with evidence of breakage that is not enough yet."""
-        return sorted(name for name, evidence in self.evidence.items() if evidence > 0)
+        """Channels far beyond their tolerance in the last window, whose evidence is not enough yet: of a few rows it cannot be."""
+        return sorted(name for name in self.far_beyond if self.evidence.get(name, 0.0) > 0)
 
     def content(self) -> dict[str, float]:
         """As JSON, by channel."""
