@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
+from multiprocessing import get_context
 from random import Random
 from typing import Any, Final
 
@@ -144,7 +145,7 @@ def _is_of(channel: str, feature: str) -> bool:
 
 def measure(every: int, workers: int) -> dict[str, Any]:
     """Shares of days told by way, with clean training data and with the same break in them, and pages of days on which nothing was broken."""
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:  # other parts have started threads
         clean = pool.submit(tried, every, None)
         repeated = [pool.submit(tried, every, way) for way in WAYS]
         dealt = [pool.submit(tried, 1000, None, seed) for seed in range(1, 4)]

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from typing import Any, Final
 
 import numpy as np
@@ -42,7 +43,7 @@ def delay(name: str, seed: int, learnt: int) -> tuple[int, bool]:
 def measure(repeats: int, learnt: tuple[int, ...], workers: int) -> list[dict[str, Any]]:
     """Median and 90 % quantile of the delay of every change, after ``learnt`` windows of training data and `SERVED` without a change."""
     found = []
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:  # other parts have started threads
         for windows in learnt:
             for name in ALL:
                 print(f"delay: {name} after {windows} windows", flush=True)

@@ -3,6 +3,7 @@
 import math
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import Any, Final
 
 import numpy as np
@@ -67,7 +68,7 @@ def measure(streams: int, windows: int, workers: int) -> list[Found]:
     """All worlds."""
     budgets = MODEL.spec.monitoring.false_alarms
     found = []
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:  # other parts have started threads
         for world in WORLDS:
             print(f"false alarms: {world}", flush=True)
             if world == "shuffled flights":
