@@ -28,7 +28,7 @@ def delay(name: str, seed: int, learnt: int) -> tuple[int, bool]:
     known = artifact(stream, learnt)
     if share is not None:
         known = replace(known, importance={**dict.fromkeys(NAMES, (1 - share) / (len(NAMES) - 1)), "n3": share})
-    monitor = Monitor(known)
+    monitor = Monitor(known, f"bench-{seed}")
     for _ in range(SERVED):
         monitor.judge(profile(stream.window(), known))
     for place in range(LONGEST):

@@ -54,7 +54,7 @@ def alarms_of(world: str, seed: int, windows: int) -> dict[str, int]:
     """Alarms by severity of one stream."""
     stream = Stream(seed, world)
     known = artifact(stream, LEARNT)
-    monitor = Monitor(known)
+    monitor = Monitor(known, f"bench-{seed}")
     found = dict.fromkeys(SEVERITIES, 0)
     for _ in range(SERVED):
         monitor.judge(profile(stream.window(), known))

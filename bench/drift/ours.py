@@ -145,8 +145,10 @@ def profile(rows: Rows, known: Artifact) -> Tally:
 class Monitor:
     """One model's windows, in turn."""
 
-    def __init__(self, known: Artifact) -> None:
+    def __init__(self, known: Artifact, name: str = "bench") -> None:
+        """``name``: whose windows they are; ties among ranks are broken by it, so streams that shall not share their luck need their own."""
         self._known = known
+        self._name = name
         self._checkpoint = Checkpoint(0, "verdicts")
         self._histories = Histories(self._checkpoint)
         self._standings = Standings(self._checkpoint)
@@ -169,7 +171,7 @@ class Monitor:
         return _alarms(case, rows)
 
     def _judged(self, tally: Tally) -> tuple[Case, Standing, list[ChannelResult]]:
-        window = Window("bench", 1, "champion", "performance", micros(START + self._windows * EVERY))
+        window = Window(self._name, 1, "champion", "performance", micros(START + self._windows * EVERY))
         case = Case(window, tally, WATCHED, self._known, self._histories.of(window))
         standing = self._standings.before(window)
         measured = performance(tally, EVERY.total_seconds(), WATCHED, self._known, case.history, None)

@@ -40,7 +40,7 @@ def shuffled_alarms(seed: int, windows: int, learnt: int) -> dict[str, int]:
     columns: dict[str, Any] = {**numbers, **words}
     parts = [{name: columns[name][place * ROWS : (place + 1) * ROWS] for name in columns} for place in range(learnt)]
     known_of = artifact_of(candidate_of(described, parts))
-    monitor = Monitor(known_of)
+    monitor = Monitor(known_of, f"bench-{seed}")
     found = dict.fromkeys(SEVERITIES, 0)
     for place in range(learnt, learnt + windows):
         rows = slice(place * ROWS, (place + 1) * ROWS)
