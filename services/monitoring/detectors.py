@@ -92,12 +92,15 @@ def groups(
         group = group_of(channel)
         if group is not None:
             members.setdefault(channel if group == "kpi" else group, []).append(channel)
+    known: dict[str | None, list[str]] = {}
+    for channel in expected:
+        known.setdefault(group_of(channel), []).append(channel)
     figures = sum(name.startswith("kpi:") for name in members)
     return [
         Group(
             name,
             held,
-            _weights(held, [each for each in expected if group_of(each) == name], importance or {}),
+            _weights(held, known.get(name, ()), importance or {}),
             [direction(channel) for channel in held],
             patience("kpi", alarms) * figures if name.startswith("kpi:") else patience(name, alarms),
         )

@@ -44,7 +44,8 @@ class Comparison:
     @property
     def far_beyond(self) -> bool:
         """Whether the effect is one that would not count as seen among training windows either."""
-        return abs(self.effect) > BROKEN * self.tolerance.of(self.effect)
+        effect = self.effect
+        return abs(effect) > BROKEN * self.tolerance.of(effect)
 
 
 def log_evidence(comparison: Comparison) -> float:
@@ -105,7 +106,7 @@ class GrossVerdict:
 
 @dataclass(slots=True)
 class GrossLane:
-    """Evidence by channel that lasts over windows (Page's recursion), natural logarithms. ``far_beyond``: channels of the last window."""
+    """Evidence by channel that lasts over windows (Page's recursion), natural logarithms. ``far_beyond``: channels of the last window with evidence."""
 
     evidence: dict[str, float] = field(default_factory=dict)
     far_beyond: set[str] = field(default_factory=set)
@@ -120,7 +121,7 @@ class GrossLane:
             gained = max(-STRONGEST, min(log_evidence(comparison), STRONGEST))
             self.evidence[name] = round(max(self.evidence.get(name, 0.0), 0.0) + gained, DECIMALS)
         self.far_beyond -= comparisons.keys()
-        self.far_beyond |= {name for name, comparison in comparisons.items() if comparison.far_beyond}
+        self.far_beyond |= {name for name, each in comparisons.items() if self.evidence[name] > 0 and each.far_beyond}
         names = list(comparisons)
         found = np.array([self.evidence[name] for name in names])
         shares = np.array([weights[name] for name in names])
