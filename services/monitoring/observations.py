@@ -1,6 +1,6 @@
 """What a closed window says to the alerts: its rows grouped by what they are about, with how loud that is."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -124,16 +124,7 @@ def observations(closed: ClosedWindow) -> list[Observation]:
             if row.alarming:
                 found.append(row)
     seen = [
-        Observation(
-            closed.model,
-            closed.version,
-            closed.route,
-            kind,
-            subject,
-            closed.window,
-            closed.closed_at,
-            tuple(sorted(found, key=_strongest_first)),
-        )
+        _observation(closed, kind, subject, sorted(found, key=_strongest_first))
         for (kind, subject), found in subjects.items()
     ]
     return sorted([*seen, *_relieved(closed, subjects)], key=lambda each: (not each.broken, each.kind))
@@ -148,17 +139,23 @@ def _relieved(closed: ClosedWindow, subjects: Collection[tuple[AlertKind, str]])
         prefix, _, figure = row.channel.partition(":")
         subject = _uplift_of(closed.route, figure)
         if prefix == "kpi" and row.method is None and (kind, subject) not in subjects:
-            yield Observation(
-                closed.model,
-                closed.version,
-                closed.route,
-                kind,
-                subject,
-                closed.window,
-                closed.closed_at,
-                (),
-                of_others=True,
-            )
+            yield _observation(closed, kind, subject, (), of_others=True)
+
+
+def _observation(
+    closed: ClosedWindow, kind: AlertKind, subject: str, channels: Sequence[ChannelResult], *, of_others: bool = False
+) -> Observation:
+    return Observation(
+        closed.model,
+        closed.version,
+        closed.route,
+        kind,
+        subject,
+        closed.window,
+        closed.closed_at,
+        tuple(channels),
+        of_others,
+    )
 
 
 def _uplift_of(route: str, figure: str) -> str:

@@ -18,6 +18,7 @@ from services.monitoring.alerting import Memory, observe
 from services.monitoring.book import Window
 from services.monitoring.checkpoints import Checkpoint
 from services.monitoring.history import Histories
+from services.monitoring.knowledge import Knowledge
 from services.monitoring.observations import Observation, observations
 from services.monitoring.uplift import COMPARED, LEAST_AFTER, LEAST_BEFORE, TOLD_AFTER, UPLIFT, Values, uplift
 
@@ -143,11 +144,17 @@ def deployed(directory: Path, shift: float, after: int = 30, **kpi: float) -> Ve
     """30 hours of version 1, then version 2, whose scores are ``shift`` higher by their input."""
     known = knowledge(kpis=[{"name": "mean_score", "expression": "avg(score)", **kpi}])
     known.apply_deployment(deployment(2))
-    rows, partition, verdicts, killed = Rows(), Partition(directory, known), Verdicts(known), Verdicts(known)
+    rows = Rows()
     bodies: list[Contract] = [
         *hours(30, rows, per_hour=60)[0],
         *hours(after, rows, per_hour=60, first=30, version=2, shift=shift)[0],
     ]
+    return judged(directory, known, bodies)
+
+
+def judged(directory: Path, known: Knowledge, bodies: Sequence[Contract]) -> Verdicts:
+    """Both stages over ``bodies``; a second stage that is killed after every record says the same."""
+    partition, verdicts, killed = Partition(directory, known), Verdicts(known), Verdicts(known)
     partition.process(records(PREDICTIONS, bodies))
     verdicts.process(partition.published)
     for item in partition.published:
@@ -187,20 +194,14 @@ def rolled_back(directory: Path, back_to: int | None) -> Verdicts:
     """30 hours of version 1, 9 of version 2 whose scores are higher, then 4 of ``back_to``, or of version 2 if that is None."""
     known = knowledge(kpis=[{"name": "mean_score", "expression": "avg(score)", "max": 0.95}])
     known.apply_deployment(deployment(2))
-    rows, partition, verdicts, killed = Rows(), Partition(directory, known), Verdicts(known), Verdicts(known)
+    rows = Rows()
     version, shift = (2, 0.8) if back_to is None else (back_to, 0.0)
     bodies: list[Contract] = [
         *hours(30, rows)[0],
         *hours(9, rows, first=30, version=2, shift=0.8)[0],
         *hours(4, rows, first=39, version=version, shift=shift)[0],
     ]
-    partition.process(records(PREDICTIONS, bodies))
-    verdicts.process(partition.published)
-    for item in partition.published:
-        killed.kill()
-        killed.process([item])
-    assert [item.value for item in killed.published] == [item.value for item in verdicts.published]
-    return verdicts
+    return judged(directory, known, bodies)
 
 
 def uplift_alerts(verdicts: Verdicts) -> list[Alert]:
