@@ -1,8 +1,9 @@
 """``python -m bench.throughput [--rounds 5] [--latency-rounds 1] [--rates 1000 5000] [--only NAME …]
-[--curve 1 2 4 8 16] [--out DIRECTORY]``.
+[--curve 1 2 4 8 16] [--cold] [--out DIRECTORY]``.
 
 Starts the embedded Kafka, lets every contestant in turn score the same events with the same model, in another order each round,
-and writes results.json, table.md and throughput.svg. A peer that cannot be started is named and left out. ``--curve`` has headrace alone
+and writes results.json, table.md and throughput.svg. One round goes before that does not count: until the broker's Java is compiled it takes twice
+the time for an event. A peer that cannot be started is named and left out. ``--curve`` has headrace alone
 score on so many partitions each.
 """
 
@@ -31,6 +32,8 @@ def compete(arena: Arena, contestants: Sequence[Contestant], options: argparse.N
     order = random.Random(options.seed)
     found: dict[str, Any] = {"machine": [], "throughput": [], "latency": {rate: [] for rate in options.rates}}
     scoring = [each for each in contestants if not each.echo]
+    if options.rounds and not options.cold:
+        _round(arena, order, scoring, lambda each: asdict(arena.throughput(each)))  # not counted: see --cold
     for _ in range(options.rounds):
         found["machine"].append(machine())
         found["throughput"].append(_round(arena, order, scoring, lambda each: asdict(arena.throughput(each))))
@@ -92,6 +95,9 @@ def main() -> None:
     parser.add_argument("--estimator", default="LogisticRegression")
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of events of a throughput round")
     parser.add_argument("--only", nargs="*", help="names of contestants")
+    parser.add_argument(
+        "--cold", action="store_true", help="count the first round, too, in which the broker's Java is not compiled yet"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("bench-results"))
     options = parser.parse_args()

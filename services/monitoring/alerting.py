@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final, Self
 
 from schemas.envelope import format_time
-from schemas.events.monitoring import Alert, AlertCommand, AlertKind, ChannelResult, Evidence
+from schemas.events.monitoring import Alert, AlertCommand, AlertKind, ChannelResult, Evidence, WindowBounds
 from schemas.identities import episode_id
 from services.monitoring.flapping import CALM, Firings, flapping_words
 from services.monitoring.observations import Observation
@@ -17,6 +17,7 @@ from services.monitoring.observations import Observation
 RESOLVE_AFTER: Final = 2  # quiet windows in a row
 RESOLVE_CALIBRATED_AFTER: Final = 8  # the calibrated lane needs some windows to say again what still holds
 EVIDENCE_LIMIT: Final = 50
+WITHDRAWN_WORDS: Final = "no longer watched: the model's definition does not have it any more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,22 @@ def command(memory: Memory, order: AlertCommand) -> tuple[Memory, Alert | None]:
         update = {"state": "acknowledged", "acknowledged_by": order.actor}
         alert = alert.model_copy(update=update)
     return replace(memory, alert=alert), alert
+
+
+def withdraw(memory: Memory, window: WindowBounds, at: datetime) -> tuple[Memory, Alert | None]:
+    """What follows where the definition that is in force in ``window`` has nothing any more of what the alert is about: it ends at once."""
+    alert = memory.alert
+    if alert is None or not memory.active or (memory.last_end is not None and window.end <= memory.last_end):
+        return memory, None
+    resolved = alert.model_copy(
+        update={
+            "state": "resolved",
+            "summary": f"{alert.summary}; {WITHDRAWN_WORDS}",
+            "window": window,
+            "updated_at": at,
+        }
+    )
+    return replace(memory, alert=resolved, alarming=0, quiet=0, last_end=window.end), resolved
 
 
 def _alarming(memory: Memory, seen: Observation) -> tuple[Memory, Alert | None]:

@@ -8,7 +8,7 @@ from schemas.envelope import header
 from schemas.events.monitoring import Alert, AlertCommand, ChannelResult, ClosedWindow, Comparison, Profile, Progress
 from schemas.reasons import RefusedRecordError
 from services.monitoring import estimates, verdicts
-from services.monitoring.alerting import Memory, command, observe
+from services.monitoring.alerting import Memory, command, observe, withdraw
 from services.monitoring.artifacts import THROUGHPUT, Artifact
 from services.monitoring.book import Book, Page, Part, Window, labelled, past_errors
 from services.monitoring.calibration import WINDOWS as CALIBRATED_ON
@@ -30,6 +30,7 @@ from services.monitoring.standing import Standings
 from services.monitoring.tallies import Tally, significant
 from services.monitoring.uplift import uplifts
 from services.monitoring.windows import micros, moment
+from services.monitoring.withdrawn import withdrawn
 from shared.clock import Clock
 from shared.dead_letters import code_of, dead_letter
 from shared.records import Outgoing, Record, read
@@ -185,6 +186,18 @@ class Judging:
             found, alert = observe(memory or Memory(), seen)
             if found is not memory:
                 self._remember(seen.fingerprint, found, alert)
+        if closed.route == "champion":
+            self._withdraw(closed)
+
+    def _withdraw(self, closed: ClosedWindow) -> None:
+        """End the alerts about what the model's definition does not have any more: no window will calm them."""
+        watched = self._knowledge.watched(closed.model)
+        for fingerprint, memory in list(self._memories.items()):
+            alert = memory.alert if memory.active else None
+            if watched is None or alert is None or alert.model != closed.model:
+                continue
+            if withdrawn(alert, watched.definition):
+                self._remember(fingerprint, *withdraw(memory, closed.window, closed.closed_at))
 
     def _close(self, page: Page) -> ClosedWindow | None:
         watched = self._knowledge.watched(page.window.model)
