@@ -269,6 +269,7 @@ def hours(
     shift: float = 0.0,
     first: int = 0,
     version: int = 1,
+    route: Any = "champion",
     skill: float = 1.0,
 ) -> tuple[list[Contract], list[Contract]]:
     """Predictions with ticks, and labels with ticks, of ``count`` hours from hour ``first`` on."""
@@ -277,7 +278,7 @@ def hours(
     for hour in range(first, first + count):
         for place in range(per_hour):
             at = START + timedelta(hours=hour, minutes=60 * place / per_hour)
-            prediction = rows.prediction(at, shift=shift, version=version)
+            prediction = rows.prediction(at, shift=shift, version=version, route=route)
             predictions.append(prediction)
             label = rows.label(prediction, skill=skill)
             labels.append((label.observed_at, label))

@@ -1,6 +1,6 @@
 """The life of an alert: quiet → pending → firing → (acknowledged) → resolved, with hysteresis; what flaps resolves later.
 
-Pure: `observe` and `command` take what is remembered of an alert and give what is remembered next, and the alert to publish
+Pure: `observe`, `command` and `end_unwatched` take what is remembered of an alert and give what is remembered next, and the alert to publish
 if its state or its evidence changed.
 """
 
@@ -17,7 +17,7 @@ from services.monitoring.observations import Observation
 RESOLVE_AFTER: Final = 2  # quiet windows in a row
 RESOLVE_CALIBRATED_AFTER: Final = 8  # the calibrated lane needs some windows to say again what still holds
 EVIDENCE_LIMIT: Final = 50
-WITHDRAWN_WORDS: Final = "no longer watched: the model's definition does not have it any more"
+UNWATCHED_WORDS: Final = "no longer watched: the model's definition does not have it any more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,20 +130,20 @@ def command(memory: Memory, order: AlertCommand) -> tuple[Memory, Alert | None]:
     return replace(memory, alert=alert), alert
 
 
-def withdraw(memory: Memory, window: WindowBounds, at: datetime) -> tuple[Memory, Alert | None]:
-    """What follows where the definition that is in force in ``window`` has nothing any more of what the alert is about: it ends at once."""
+def end_unwatched(memory: Memory, window: WindowBounds, at: datetime) -> tuple[Memory, Alert | None]:
+    """What follows where the definition has nothing any more of what the alert is about, as ``window`` is judged: it ends at once.
+
+    Windows that say something about the same subject are still to come, earlier ones too, and whatever it fires for then is another matter.
+    """
     alert = memory.alert
     if alert is None or not memory.active or (memory.last_end is not None and window.end <= memory.last_end):
         return memory, None
+    said = alert.summary.removesuffix(f"; {flapping_words()}")
     resolved = alert.model_copy(
-        update={
-            "state": "resolved",
-            "summary": f"{alert.summary}; {WITHDRAWN_WORDS}",
-            "window": window,
-            "updated_at": at,
-        }
+        update={"state": "resolved", "summary": f"{said}; {UNWATCHED_WORDS}", "window": window, "updated_at": at}
     )
-    return replace(memory, alert=resolved, alarming=0, quiet=0, last_end=window.end), resolved
+    firings = Firings(memory.firings.windows)
+    return replace(memory, alert=resolved, alarming=0, quiet=0, firings=firings), resolved
 
 
 def _alarming(memory: Memory, seen: Observation) -> tuple[Memory, Alert | None]:

@@ -8,7 +8,7 @@ from schemas.envelope import header
 from schemas.events.monitoring import Alert, AlertCommand, ChannelResult, ClosedWindow, Comparison, Profile, Progress
 from schemas.reasons import RefusedRecordError
 from services.monitoring import estimates, verdicts
-from services.monitoring.alerting import Memory, command, observe, withdraw
+from services.monitoring.alerting import Memory, command, end_unwatched, observe
 from services.monitoring.artifacts import THROUGHPUT, Artifact
 from services.monitoring.book import Book, Page, Part, Window, labelled, past_errors
 from services.monitoring.calibration import WINDOWS as CALIBRATED_ON
@@ -28,9 +28,9 @@ from services.monitoring.quality import ROWS as QUALITY_ROWS
 from services.monitoring.service_levels import known_traffic
 from services.monitoring.standing import Standings
 from services.monitoring.tallies import Tally, significant
+from services.monitoring.unwatched import unwatched
 from services.monitoring.uplift import uplifts
 from services.monitoring.windows import micros, moment
-from services.monitoring.withdrawn import withdrawn
 from shared.clock import Clock
 from shared.dead_letters import code_of, dead_letter
 from shared.records import Outgoing, Record, read
@@ -187,17 +187,19 @@ class Judging:
             if found is not memory:
                 self._remember(seen.fingerprint, found, alert)
         if closed.route == "champion":
-            self._withdraw(closed)
+            self._end_unwatched(closed)
 
-    def _withdraw(self, closed: ClosedWindow) -> None:
+    def _end_unwatched(self, closed: ClosedWindow) -> None:
         """End the alerts about what the model's definition does not have any more: no window will calm them."""
         watched = self._knowledge.watched(closed.model)
+        if watched is None:
+            return
         for fingerprint, memory in list(self._memories.items()):
-            alert = memory.alert if memory.active else None
-            if watched is None or alert is None or alert.model != closed.model:
+            if memory.alert is None or not memory.active or not unwatched(memory.alert, closed, watched.definition):
                 continue
-            if withdrawn(alert, watched.definition):
-                self._remember(fingerprint, *withdraw(memory, closed.window, closed.closed_at))
+            found, alert = end_unwatched(memory, closed.window, closed.closed_at)
+            if alert is not None:
+                self._remember(fingerprint, found, alert)
 
     def _close(self, page: Page) -> ClosedWindow | None:
         watched = self._knowledge.watched(page.window.model)

@@ -28,7 +28,7 @@ from scipy.special import ndtri
 from schemas.definitions import Gate, TargetType
 from schemas.events.contract import Contract
 from schemas.events.inference import Prediction
-from schemas.events.monitoring import ChannelResult
+from schemas.events.monitoring import Alert, ChannelResult
 from schemas.events.training import CategoricalReference, ReferenceProfile
 from schemas.groups import GAPS, SMALLEST_GROUP, describe_groups, gap
 from schemas.topics import LABELS_VALIDATED, PREDICTIONS
@@ -300,6 +300,36 @@ def test_without_a_bound_in_the_definition_gaps_are_in_the_window_and_alert_nobo
     assert all(row.value is not None and row.value > 0.2 for row in gaps_shown)
     assert gaps_shown
     assert not any("groups fare" in alert.summary for alert in verdicts.alerts)
+
+
+@pytest.mark.parametrize(
+    ("gates", "states"),
+    [((), ["resolved"]), (({**GATE, "metric": OPPORTUNITY},), ["firing"] * 4)],
+    ids=["no", "another"],
+)
+def test_bounds_that_change_count_from_the_next_labelled_window_however_far_predictions_are(
+    tmp_path: Path, gates: Sequence[dict[str, Any]], states: Sequence[str]
+) -> None:
+    """Without a bound the alert ends there; another bound that is broken keeps it, with the gap that breaks it."""
+    known, rows = scene(GATE), Rows()
+    partition, verdicts = Partition(tmp_path, known), Verdicts(known)
+
+    def serve(predictions: Sequence[Contract], labels: Sequence[Contract], first: int) -> list[Alert]:
+        seen, told = len(partition.published), len(verdicts.alerts)
+        partition.process(records(PREDICTIONS, predictions, first=first))
+        partition.process(records(LABELS_VALIDATED, labels, first=first))
+        verdicts.process(partition.published[seen:])
+        return [each for each in verdicts.alerts[told:] if each.kind == "quality"]
+
+    predictions, labels = hours(5, rows, per_hour=300)
+    assert serve(unfair(predictions, 0, 0.9), labels, 0)[-1].state == "firing"
+    for each in definition_records(gates=list(gates)):
+        known.apply_definition(each)
+    predictions, labels = hours(5, rows, per_hour=300, first=5)
+    assert serve(unfair(predictions, 5, 0.9), [], 5000) == []
+    after = serve([], labels, 5000)
+    assert [each.state for each in after] == states
+    assert after[-1].evidence[0].channel == f"fairness:{OPPORTUNITY if gates else PARITY}:carrier"
 
 
 def test_fair_predictions_of_many_windows_raise_no_alert_of_fairness(tmp_path: Path) -> None:
