@@ -31,6 +31,7 @@ from shared.records import Outgoing, StoredRecord
 
 START: Final = datetime(2024, 5, 1, 12, tzinfo=UTC)
 TRACE: Final = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+_FIRST_CATEGORY: Final = 11
 CATEGORIES: Final = ("AA", "B6", "DL", "UA", "WN")
 PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "LogisticRegression": {},
@@ -49,17 +50,25 @@ class Stream:
     entities: int = 997
 
     @property
+    def places(self) -> list[int]:
+        """The features by number; where they are too few to have a category among them, the last one is."""
+        places = list(range(self.width))
+        if all(_kind(place) != "category" for place in places):
+            places[-1] = _FIRST_CATEGORY
+        return places
+
+    @property
     def feature_set(self) -> FeatureSet:
         """The definition."""
         metadata = {"name": "departures", "owner": "bench", "description": f"{self.width} features"}
-        spec = {"version": "1.0.0", "entity": "carrier", "features": [_feature(place) for place in range(self.width)]}
+        spec = {"version": "1.0.0", "entity": "carrier", "features": [_feature(place) for place in self.places]}
         return FeatureSet.model_validate({"metadata": metadata, "spec": spec})
 
     @property
     def inputs(self) -> tuple[ModelInput, ModelInput]:
         """What models take, as training maps it."""
-        numbers = tuple(_name(place) for place in range(self.width) if _kind(place) != "category")
-        names = tuple(_name(place) for place in range(self.width) if _kind(place) == "category")
+        numbers = tuple(_name(place) for place in self.places if _kind(place) != "category")
+        names = tuple(_name(place) for place in self.places if _kind(place) == "category")
         return (
             ModelInput(name="numeric", kind="numeric", features=numbers),
             ModelInput(name="categorical", kind="categorical", features=names),
@@ -68,7 +77,7 @@ class Stream:
     def rows(self) -> list[dict[str, Any]]:
         """The features of the events."""
         chance = random.Random(self.seed)
-        return [{_name(place): _value(place, chance) for place in range(self.width)} for _ in range(self.count)]
+        return [{_name(place): _value(place, chance) for place in self.places} for _ in range(self.count)]
 
     def sent(self) -> list[dict[str, Any]]:
         """The events as producers send them."""
@@ -155,7 +164,7 @@ def _as_rows(columns: FeatureColumns, rows: Sequence[dict[str, Any]]) -> Any:
 
 
 def _kind(place: int) -> str:
-    return {3: "int64", 7: "bool", 11: "category"}.get(place % 12, "float32")
+    return {3: "int64", 7: "bool", _FIRST_CATEGORY: "category"}.get(place % 12, "float32")
 
 
 def _name(place: int) -> str:
