@@ -77,7 +77,8 @@ class Stream:
     def rows(self) -> list[dict[str, Any]]:
         """The features of the events."""
         chance = random.Random(self.seed)
-        return [{_name(place): _value(place, chance) for place in self.places} for _ in range(self.count)]
+        places = self.places
+        return [{_name(place): _value(place, chance) for place in places} for _ in range(self.count)]
 
     def sent(self) -> list[dict[str, Any]]:
         """The events as producers send them."""

@@ -195,8 +195,13 @@ def _effect(metric: str, value: float, bound: float) -> float:
     return round(beyond / bound if metric == RMSE and bound > 0 else beyond, 6)
 
 
+def gap_channel(metric: str, feature: str) -> str:
+    """What the gap of a feature's groups is called."""
+    return f"{FAIRNESS}:{metric}:{feature}"
+
+
 def _row(metric: str, feature: str, found: Gap | None, bound: float | None) -> ChannelResult:
-    channel = f"{FAIRNESS}:{metric}:{feature}"
+    channel = gap_channel(metric, feature)
     if found is None:
         why = f"not tested: fewer than two groups of {SMALLEST_GROUP} rows"
         return ChannelResult(channel=channel, statistic=why, value=None, threshold=bound)

@@ -195,7 +195,7 @@ class Judging:
         if watched is None:
             return
         for fingerprint, memory in list(self._memories.items()):
-            if memory.alert is None or not memory.active or not unwatched(memory.alert, closed, watched.definition):
+            if memory.alert is None or not unwatched(memory.alert, closed, watched.definition):
                 continue
             found, alert = end_unwatched(memory, closed.window, closed.closed_at)
             if alert is not None:

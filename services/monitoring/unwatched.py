@@ -2,39 +2,32 @@
 
 from typing import Final
 
-from schemas.definitions import Kpi, Model
+from schemas.definitions import Model
 from schemas.events.monitoring import Alert, ClosedWindow
 from services.monitoring.detectors import DETECTORS
-from services.monitoring.fairness import FAIRNESS, bounds_of
+from services.monitoring.fairness import FAIRNESS, bounds_of, gap_channel
 from services.monitoring.judgement import SUMMARY
-from services.monitoring.uplift import UPLIFT
+from services.monitoring.uplift import UPLIFT, worse_side
 
 KPI: Final = "kpi"
+_NAMED: Final = (KPI, UPLIFT, FAIRNESS)
 # Which windows speak of a kind: those of the other lane are of another time and end nothing.
 _LANES: Final = {DETECTORS[KPI].kind: "performance", DETECTORS[FAIRNESS].kind: "quality"}
 
 
 def unwatched(alert: Alert, closed: ClosedWindow, definition: Model) -> bool:
     """Whether ``definition`` of the model has nothing any more of what ``alert`` has as evidence; ``closed`` is a window of its champion."""
-    return (
-        alert.model == closed.model
-        and _LANES.get(alert.kind) == closed.lane
-        and bool(alert.evidence)
-        and not any(_watched(each.channel.removeprefix(f"{SUMMARY}:"), definition) for each in alert.evidence)
-    )
+    if alert.model != closed.model or _LANES.get(alert.kind) != closed.lane or not alert.evidence:
+        return False
+    told = {each.channel.removeprefix(f"{SUMMARY}:") for each in alert.evidence}
+    return all(channel.partition(":")[0] in _NAMED for channel in told) and told.isdisjoint(_channels(definition))
 
 
-def _watched(channel: str, definition: Model) -> bool:
-    prefix, _, name = channel.partition(":")
-    if prefix == KPI:
-        return any(kpi.name == name for kpi in definition.spec.kpis)
-    if prefix == UPLIFT:
-        return any(kpi.name == name and _has_a_worse_side(kpi) for kpi in definition.spec.kpis)
-    if prefix == FAIRNESS:
-        metric, _, feature = name.partition(":")
-        return (feature, metric) in bounds_of(definition.spec.gates)
-    return True
-
-
-def _has_a_worse_side(kpi: Kpi) -> bool:
-    return (kpi.max is None) != (kpi.min is None)
+def _channels(definition: Model) -> set[str]:
+    """What ``definition`` has its windows tested for by a name of its own."""
+    kpis = definition.spec.kpis
+    return {
+        *(f"{KPI}:{kpi.name}" for kpi in kpis),
+        *(f"{UPLIFT}:{kpi.name}" for kpi in kpis if worse_side(kpi)),
+        *(gap_channel(metric, feature) for feature, metric in bounds_of(definition.spec.gates)),
+    }

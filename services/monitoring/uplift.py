@@ -67,6 +67,11 @@ def uplifts(watched: Watched, measured: Sequence[ChannelResult], change: Change,
 ROUNDING: Final = 1e-9  # of a figure: what sums of equal numbers differ by is no difference
 
 
+def worse_side(kpi: Kpi) -> int:
+    """1 where higher is worse, -1 where lower is, 0 where the definition does not say."""
+    return (kpi.max is not None) - (kpi.min is not None)
+
+
 def uplift(kpi: Kpi, before: Values, after: Values, alpha: float) -> ChannelResult | None:
     """``kpi`` of the windows ``after`` a deployment less that of those ``before``, all that are remembered of either.
 
@@ -83,7 +88,7 @@ def uplift(kpi: Kpi, before: Values, after: Values, alpha: float) -> ChannelResu
     difference = float(new.mean() - old.mean())
     rounding = ROUNDING * float(max(np.abs(old).max(), np.abs(new).max()))
     margin = max(_margin(old, new, persistence, alpha), rounding)
-    worse = (kpi.max is not None) - (kpi.min is not None)
+    worse = worse_side(kpi)
     return ChannelResult(
         channel=f"{UPLIFT}:{kpi.name}",
         statistic=f"after {len(new)} windows",
